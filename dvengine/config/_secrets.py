@@ -1,0 +1,87 @@
+"""A secret is a callable: fetched when it is needed, so rotation works, and held by nobody."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from dvengine._errors import ConfigError
+
+__all__ = ["Secret", "expand"]
+
+_REFERENCE = re.compile(r"\$\{([^}]+)\}")
+
+
+class Secret:
+    """A value that is read late and shown never.
+
+    Guarantees: ``repr``, ``str``, formatting and pickling do not reveal it; equality is not defined on the value.
+
+    Args:
+        read: Called each time the value is needed.
+        origin: Where it comes from, in words that may be shown, e.g. ``environment REGISTRY_PASSWORD``.
+
+    Example:
+        >>> secret = Secret(lambda: "hunter2", origin="a test")
+        >>> secret
+        Secret(from a test)
+        >>> secret.reveal()
+        'hunter2'
+    """
+
+    __slots__ = ("_read", "origin")
+
+    def __init__(self, read: Callable[[], str], *, origin: str) -> None:
+        self._read = read
+        self.origin = origin
+
+    def reveal(self) -> str:
+        """Fetch and return the value."""
+        return self._read()
+
+    def __repr__(self) -> str:
+        return f"Secret(from {self.origin})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError(
+            "a Secret does not pickle; ship the alias and let the other side read its own settings"
+        )
+
+    @classmethod
+    def literal(cls, value: str, *, origin: str = "an argument") -> Secret:
+        """Wrap a value that is already at hand."""
+        return cls(lambda: value, origin=origin)
+
+
+def expand(
+    text: str, *, where: str, environ: Mapping[str, str] | None = None, secrets: Path | None = None
+) -> str:
+    """Replace each ``${NAME}`` by the environment variable, or by the mounted secret file, of that name.
+
+    Args:
+        text: The setting as written.
+        where: The setting's name, for the error.
+        environ: Defaults to the process's.
+        secrets: A directory with one file per secret (Kubernetes style), or None.
+
+    Raises:
+        ConfigError: No such variable and no such file; the hint lists where it was looked for.
+
+    Example:
+        >>> expand("pw-${X}", where="sources.a.password", environ={"X": "1"})
+        'pw-1'
+    """
+    environ = os.environ if environ is None else environ
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1]
+        if name in environ:
+            return environ[name]
+        if secrets is not None and "/" not in name and (file := secrets / name).is_file():
+            return file.read_text("utf-8").removesuffix("\n")
+        looked = [f"environment variable {name}"] + ([f"secrets directory file {name}"] if secrets else [])
+        raise ConfigError(f"no value for {where}", hint="looked in: " + ", ".join(looked))
+
+    return _REFERENCE.sub(value, text)

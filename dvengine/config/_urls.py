@@ -1,0 +1,101 @@
+"""An address that can be shown: the password lives beside the URL, never in its text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+from dvengine._errors import ConfigError
+from dvengine.config._secrets import Secret
+
+__all__ = ["Url"]
+
+_SECRET_OPTIONS = (
+    "password",
+    "passwd",
+    "pwd",
+    "secret",
+    "token",
+    "key",
+    "sslpassword",
+    "passphrase",
+    "credential",
+)
+
+
+def _is_secret(option: str) -> bool:
+    return any(word in option.lower() for word in _SECRET_OPTIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """A parsed address. ``str()`` and ``repr()`` are safe to log: no password, no secret option.
+
+    Attributes:
+        scheme: Lower case; ``postgres`` is spelled ``postgresql``.
+        user, host, port, path: As given, percent-decoded; None where absent. Path keeps its leading slash.
+        options: The query string's pairs that are not secret.
+        password: A `Secret`, or None.
+        secrets: Secret options by name.
+
+    Example:
+        >>> url = Url.parse("postgres://ola:p%40ss@db:5432/registry?sslmode=require")
+        >>> str(url), url.password.reveal()
+        ('postgresql://ola@db:5432/registry?sslmode=require', 'p@ss')
+    """
+
+    scheme: str
+    user: str | None
+    host: str | None
+    port: int | None
+    path: str
+    options: dict[str, str]
+    password: Secret | None = None
+    secrets: dict[str, Secret] | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Url:
+        """Parse ``scheme://user:password@host:port/path?option=value``.
+
+        Raises:
+            ConfigError: No scheme, or a port that is not a number. The text is not repeated, for it may hold a password.
+        """
+        try:
+            parts = urlsplit(text)
+            port = parts.port
+        except ValueError:
+            raise ConfigError(
+                "this URL cannot be parsed",
+                hint="percent-encode special characters in user and password; the port is a number",
+            ) from None
+        if not parts.scheme or "://" not in text:
+            raise ConfigError(
+                "an address needs a scheme",
+                hint="for example postgresql://host/database or s3://bucket/prefix",
+            )
+        pairs = parse_qsl(parts.query, keep_blank_values=True)
+        password = unquote(parts.password) if parts.password is not None else None
+        options = {k: v for k, v in pairs if not _is_secret(k)}
+        hidden = {k: Secret.literal(v, origin="the URL") for k, v in pairs if _is_secret(k)}
+        if password is None and "password" in hidden:
+            password = hidden.pop("password").reveal()
+        return cls(
+            scheme={"postgres": "postgresql"}.get(parts.scheme.lower(), parts.scheme.lower()),
+            user=unquote(parts.username) if parts.username else None,
+            host=unquote(parts.hostname) if parts.hostname else None,
+            port=port,
+            path=unquote(parts.path),
+            options=options,
+            password=Secret.literal(password, origin="the URL") if password is not None else None,
+            secrets=hidden or None,
+        )
+
+    def __str__(self) -> str:
+        user = f"{quote(self.user, safe='')}@" if self.user else ""
+        host = f"[{self.host}]" if self.host and ":" in self.host else quote(self.host or "", safe="")
+        port = f":{self.port}" if self.port is not None else ""
+        query = f"?{urlencode(self.options, safe='/')}" if self.options else ""
+        return f"{self.scheme}://{user}{host}{port}{quote(self.path)}{query}"
+
+    def __repr__(self) -> str:
+        return f"Url({str(self)!r})"
