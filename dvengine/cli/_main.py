@@ -1,0 +1,72 @@
+"""``dvengine``: the entry point, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from dvengine.cli import _catalog, _commands, _demo
+from dvengine.cli._output import Exit, Output, exit_code
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="dvengine",
+    help="From a registry to a published, provably safe datapackage.",
+    epilog="Exit codes: 0 done, 1 refused or bad input, 2 bug, 3 try again later, 4 verification failed, 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # they print local variables, and those hold data
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_commands.register(app)
+_catalog.register(app)
+_demo.register(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code; never raises.
+
+    Example:
+        >>> main(["no-such-command"])
+        1
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    output = Output(as_json="--json" in words)
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(words, prog_name="dvengine", standalone_mode=False)
+        return int(code or 0)
+    except KeyboardInterrupt as error:
+        output.error(error)
+        return int(Exit.INTERRUPTED)
+    except BrokenPipeError:
+        # The reader (head, less) has what it wanted; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except BaseException as error:  # the one boundary: every error becomes a code and one message
+        if type(error).__name__ == "Exit":
+            return int(getattr(error, "exit_code", 0))
+        if type(error).__name__ == "Abort":
+            output.error(KeyboardInterrupt())
+            return int(Exit.INTERRUPTED)
+        if hasattr(error, "format_message"):  # the parser's own: a wrong option, a missing argument
+            from dvengine._errors import InputError
+
+            output.error(InputError(error.format_message(), hint="see: dvengine --help"))
+            return int(Exit.REFUSED)
+        if os.environ.get("DVENGINE_TRACEBACK"):
+            raise
+        output.error(error)
+        return int(exit_code(error))
+
+
+def run() -> None:
+    """Console-script entry: SIGTERM stops as cleanly as Ctrl-C."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    sys.exit(main())

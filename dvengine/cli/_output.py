@@ -1,0 +1,113 @@
+"""What a command says: text for people, or one versioned JSON document for machines; and the exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from typing import Any
+
+from dvengine._errors import Cancelled, DvengineError, Incomplete, Unavailable, VerificationFailed
+
+__all__ = ["Exit", "Output", "exit_code"]
+
+
+class Exit(IntEnum):
+    """Exit codes, one per reaction of the caller."""
+
+    DONE = 0
+    REFUSED = 1  # bad input, or the safety rules said no: change something, then call again
+    BUG = 2
+    UNAVAILABLE = 3  # a source or store did not answer: call again later
+    VERIFICATION = 4
+    INTERRUPTED = 130
+
+
+def exit_code(error: BaseException) -> Exit:
+    """Return the exit code for an error.
+
+    Example:
+        >>> from dvengine._errors import Unavailable
+        >>> int(exit_code(Unavailable("the server did not answer")))
+        3
+    """
+    if isinstance(error, KeyboardInterrupt | Cancelled):
+        return Exit.INTERRUPTED
+    if isinstance(error, VerificationFailed | Incomplete):
+        return Exit.VERIFICATION
+    if isinstance(error, Unavailable) or (isinstance(error, DvengineError) and error.retryable):
+        return Exit.UNAVAILABLE
+    return Exit.REFUSED if isinstance(error, DvengineError) else Exit.BUG
+
+
+class Output:
+    """Prints exactly one result or one error.
+
+    Args:
+        as_json: One JSON document on standard output, errors included.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def result(self, data: Mapping[str, Any], *, text: str | None = None) -> None:
+        """Print a result: ``text``, or the data as aligned lines."""
+        if self.as_json:
+            self._document({"v": 1, "ok": True, **data})
+        else:
+            sys.stdout.write((aligned(data) if text is None else text).rstrip("\n") + "\n")
+
+    def error(self, error: BaseException) -> None:
+        """Print an error. One that is not ours is a bug; its text may hold data, so only its class is shown."""
+        if isinstance(error, DvengineError):
+            fields = error.to_dict()
+        elif isinstance(error, KeyboardInterrupt):
+            fields = {"kind": "Interrupted", "message": "interrupted", "hint": None, "retryable": True}
+        else:
+            fields = {
+                "kind": type(error).__name__,
+                "message": f"unexpected {type(error).__name__}; this is a bug in dvengine",
+                "hint": "set DVENGINE_TRACEBACK=1 to see where; the text may hold data, so look before you share it",
+                "retryable": False,
+            }
+        if self.as_json:
+            self._document({"v": 1, "ok": False, "error": fields})
+        else:
+            hint = f"\n  hint: {fields['hint']}" if fields["hint"] else ""
+            sys.stderr.write(f"error: {fields['message']}{hint}\n")
+
+    @staticmethod
+    def _document(data: Mapping[str, Any]) -> None:
+        sys.stdout.write(json.dumps(data, ensure_ascii=False, allow_nan=False, default=str) + "\n")
+
+
+def aligned(data: Mapping[str, Any]) -> str:
+    """Return ``name  value`` lines.
+
+    Example:
+        >>> print(aligned({"rows": 10, "seconds": 0.5}))
+        rows     10
+        seconds  0.5
+    """
+    width = max((len(name) for name in data), default=0)
+    return "\n".join(f"{name:<{width}}  {_shown(value)}" for name, value in data.items())
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Return rows as a plain aligned table with a header."""
+    cells = [[_shown(row.get(column, "")) for column in columns] for row in rows]
+    widths = [max(len(line[i]) for line in [list(columns), *cells]) for i in range(len(columns))]
+    lines = [list(columns), ["-" * width for width in widths], *cells]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "-" if value is None else str(value)
