@@ -11,8 +11,6 @@ import sys
 import traceback
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).parent.parent)
-
 from services._elasticsearch import ElasticsearchProcess
 from services._postgres import PostgresProcess
 from services._process import ServiceMissing

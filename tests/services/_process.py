@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-
-_PR_SET_PDEATHSIG = 1
 
 
 class ServiceMissing(Exception):
@@ -35,17 +34,18 @@ def free_ports(count: int, *, below: int = 65536) -> list[int]:
     return ports
 
 
-def die_with_parent(signum: int) -> Callable[[], None]:
-    """Return a ``preexec_fn`` that has the kernel send ``signum`` when the thread that started the child ends.
-
-    So start servers from a main thread. It holds even where the parent is killed outright.
-    """
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-
-    def before_exec() -> None:
-        prctl(_PR_SET_PDEATHSIG, signum)
-
-    return before_exec
+# Run between our fork and the server: the kernel will send the signal when the thread that forked ends, however it ends.
+# So start servers from a main thread. (A preexec_fn would do the same, but is unsafe beside threads.)
+_LAUNCHER = """
+import ctypes, os, sys
+orphan_signal, parent, uid, gid = map(int, sys.argv[1:5])
+if uid >= 0:
+    os.setgroups([]); os.setgid(gid); os.setuid(uid)
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, orphan_signal)  # PR_SET_PDEATHSIG
+if os.getppid() == parent:
+    os.execv(sys.argv[5], sys.argv[5:])
+"""
 
 
 class Process:
@@ -65,18 +65,17 @@ class Process:
     ) -> None:
         self.log = log
         self._stop_signal = stop_signal
-        drop = {"user": user[0], "group": user[1], "extra_groups": []} if user else {}
+        uid, gid = user or (-1, -1)
+        launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, orphan_signal, os.getpid(), uid, gid]
         with log.open("ab") as sink:
             self.popen = subprocess.Popen(
-                [str(part) for part in command],
+                [str(part) for part in [*launcher, *command]],
                 stdin=subprocess.PIPE if pipe_stdin else subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 env=dict(environ) if environ is not None else None,
                 cwd=cwd,
                 start_new_session=True,  # Ctrl-C in the terminal is for pytest; it stops us in order
-                preexec_fn=die_with_parent(orphan_signal),
-                **drop,
             )
 
     @property

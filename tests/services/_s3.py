@@ -89,6 +89,7 @@ class S3Process:
         self.binary = found
         self.directory = Path(tempfile.mkdtemp(prefix="dvengine-s3-"))
         self.process: Process | None = None
+        self._litter: list[Path] = []
 
     def start(self) -> dict[str, Any]:
         """Start the server, wait until a signed write works, and return the fields of `S3`."""
@@ -112,7 +113,11 @@ class S3Process:
         return {"endpoint": endpoint, "access_key": access, "secret_key": secret, "pid": self.process.pid}
 
     def _launch(self, config: Path, access: str, secret: str) -> str:
-        master, master_grpc, volume, volume_grpc, filer, filer_grpc, s3, s3_grpc = free_ports(8, below=55535)
+        master, volume, filer, s3, *grpc = free_ports(8, below=55535)
+        master_grpc, volume_grpc, filer_grpc, s3_grpc = grpc
+        # It also listens on sockets in /tmp that it does not remove.
+        names = zip(("master", "volume", "filer", "s3"), grpc, strict=True)
+        self._litter += [Path(f"/tmp/seaweedfs-{name}-grpc-{port}.sock") for name, port in names]
         data = Path(tempfile.mkdtemp(prefix="data-", dir=self.directory))
         self.process = Process(
             [
@@ -139,6 +144,8 @@ class S3Process:
         if self.process:
             self.process.kill()  # nothing is worth flushing
         shutil.rmtree(self.directory, ignore_errors=True)
+        for socket_file in self._litter:
+            socket_file.unlink(missing_ok=True)
 
 
 def _accepts_writes(endpoint: str, access: str, secret: str) -> bool:
@@ -157,7 +164,7 @@ def _accepts_writes(endpoint: str, access: str, secret: str) -> bool:
 
 def _create_bucket(endpoint: str, access: str, secret: str, name: str) -> None:
     """PUT the bucket, signed: obstore has no call for it."""
-    import datetime
+    import datetime as dt
     import hashlib
     import hmac
     import urllib.request
@@ -165,7 +172,7 @@ def _create_bucket(endpoint: str, access: str, secret: str, name: str) -> None:
     def digest(key: bytes, text: str) -> bytes:
         return hmac.new(key, text.encode(), hashlib.sha256).digest()
 
-    moment = datetime.datetime.now(datetime.UTC)
+    moment = dt.datetime.now(dt.UTC)
     stamp, day = moment.strftime("%Y%m%dT%H%M%SZ"), moment.strftime("%Y%m%d")
     empty, scope = hashlib.sha256(b"").hexdigest(), f"{day}/us-east-1/s3/aws4_request"
     host = endpoint.removeprefix("http://")

@@ -2,7 +2,7 @@
 
 Every user (an xdist worker, or the only process) holds a *shared* lock on a file for as long as it lives; the keeper
 waits for the *exclusive* lock. The kernel drops a user's lock however the user ends, so a killed test run leaves
-nothing behind. If the keeper itself is killed, the kernel ends the server (see `die_with_parent`).
+nothing behind. If the keeper itself is killed, the kernel ends the server (see `_LAUNCHER`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import IO, Any
 from services._process import ServiceBroken, ServiceMissing
 
 RUN_VARIABLE = "DVENGINE_TEST_RUN"
-KEEPER = Path(__file__).with_name("_keeper.py")
+TESTS = Path(__file__).parent.parent
 
 
 def begin_run() -> None:
@@ -65,7 +65,8 @@ class Shared:
     def _start(self, service: str, folder: Path, answer: Path) -> None:
         with (folder / "keeper.log").open("ab") as log:
             keeper = subprocess.Popen(
-                [sys.executable, str(KEEPER), service, str(folder)],
+                [sys.executable, "-m", "services._keeper", service, str(folder)],
+                cwd=TESTS,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
 import obstore
 import psycopg
 import pytest
 
 from services import S3, Elasticsearch, Postgres
+from services._postgres import wait_for_port_to_close
 
 
 def test_postgres_18_asks_for_a_password_and_each_database_is_new(postgres: Postgres) -> None:
@@ -47,3 +59,54 @@ def test_elasticsearch_is_a_9_node_that_stems_norwegian(elasticsearch: Elasticse
         tokens = client.indices.analyze(index=name, analyzer="norwegian", text="Bøkene og byene")["tokens"]
         assert [token["token"] for token in tokens] == ["bøk", "byen"]
         client.indices.delete(index=name)
+
+
+USER = """
+import json, sys, time
+from services._shared import Shared
+shared = Shared()
+print(json.dumps([shared.get("postgres"), shared.get("s3")]), flush=True)
+time.sleep(600)
+"""
+
+
+def test_killed_test_run_leaves_no_server_and_no_folder_behind(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command, environ = [sys.executable, "-c", USER], {**os.environ, "DVENGINE_TEST_RUN": str(run)}
+    tests = Path(__file__).parent.parent
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environ, cwd=tests) as first:
+        postgres, s3 = json.loads(first.stdout.readline())
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environ, cwd=tests) as second:
+            assert json.loads(second.stdout.readline())[0] == postgres  # one server for both
+            first.kill()
+            first.wait()
+            with psycopg.connect(Postgres(**postgres).url()) as connection:  # the other still has it
+                connection.execute("select 1")
+            second.kill()
+    ports = [postgres["port"], urlsplit(s3["endpoint"]).port]
+    deadline = time.monotonic() + 20
+    while run.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not run.exists()
+    assert not Path(postgres["directory"]).exists()
+    assert [is_open(port) for port in ports] == [False, False]
+
+
+def test_killed_keeper_takes_its_server_with_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "services._keeper", "postgres", str(tmp_path)]
+    (tmp_path / "users.lock").touch()
+    with (tmp_path / "users.lock").open() as users:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        with subprocess.Popen(command, cwd=Path(__file__).parent.parent) as keeper:
+            while not (tmp_path / "answer.json").exists():
+                time.sleep(0.05)
+            facts = json.loads((tmp_path / "answer.json").read_text())
+            assert is_open(facts["port"])
+            keeper.kill()
+    assert wait_for_port_to_close(facts["port"])
+    shutil.rmtree(facts["directory"])
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
