@@ -40,8 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     output = Output(as_json="--json" in words)
     command = typer.main.get_command(app)
     try:
-        code = command.main(words, prog_name="dvengine", standalone_mode=False)
-        return int(code or 0)
+        code = int(command.main(words, prog_name="dvengine", standalone_mode=False) or 0)
+        if code == Exit.INTERRUPTED:  # the parser turns Ctrl-C into a silent exit
+            output.error(KeyboardInterrupt())
+        return code
     except KeyboardInterrupt as error:
         output.error(error)
         return int(Exit.INTERRUPTED)

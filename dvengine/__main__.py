@@ -1,0 +1,5 @@
+"""``python -m dvengine``."""
+
+from dvengine.cli._main import run
+
+run()
