@@ -12,7 +12,7 @@ from typing import Any
 
 from dvengine.stores import Manifest
 
-__all__ = ["Column", "Party", "Resource", "Summary", "View", "describe"]
+__all__ = ["Column", "Part", "Party", "Resource", "Summary", "View", "describe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,18 @@ class Party:
     url: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One stored file of a table. ``path`` is its key in the store; length and hash are None where no receipt tells them."""
+
+    path: str
+    nbytes: int | None = None
+    sha256: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """One table of a package. ``paths`` are keys in the store; ``certificate`` is the public part, or None."""
+    """One table of a package. ``certificate`` is the public part, or None."""
 
     name: str
     title: str
@@ -44,8 +53,7 @@ class Resource:
     format: str
     rows: int
     nbytes: int
-    sha256: tuple[str, ...]
-    paths: tuple[str, ...]
+    parts: tuple[Part, ...]
     columns: tuple[Column, ...]
     certificate: Mapping[str, Any] | None
     raw: Mapping[str, Any]
@@ -131,8 +139,8 @@ def _resource(raw: Mapping[str, Any], manifest: Manifest, package: str, language
     name = _text(raw.get("name"))
     parts = manifest.parts.get(name, ())
     listed = raw.get("path")
-    paths = tuple(part.path for part in parts) or tuple(
-        f"{package}/{path}" for path in ([listed] if isinstance(listed, str) else _strings(listed))
+    files = tuple(Part(part.path, part.nbytes, part.sha256) for part in parts) or tuple(
+        Part(f"{package}/{path}") for path in ([listed] if isinstance(listed, str) else _strings(listed))
     )
     rows = manifest.rows.get(name)
     return Resource(
@@ -142,8 +150,7 @@ def _resource(raw: Mapping[str, Any], manifest: Manifest, package: str, language
         format=_text(raw.get("format")) or "parquet",
         rows=rows if rows is not None else sum(part.rows for part in parts),
         nbytes=sum(part.nbytes for part in parts) or _integer(raw.get("bytes")),
-        sha256=tuple(part.sha256 for part in parts),
-        paths=paths,
+        parts=files,
         columns=tuple(_column(f, language) for f in _mappings(_mapping(raw.get("schema")).get("fields"))),
         certificate=manifest.certificates.get(name),
         raw=raw,

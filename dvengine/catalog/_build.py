@@ -1,0 +1,228 @@
+"""``dv.build_catalog``: a static site from the packages of a store, built aside and put in place at the end."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+
+from dvengine._errors import (
+    AccessDenied,
+    Conflict,
+    DvengineError,
+    InputError,
+    NotFound,
+    Unavailable,
+    VerificationFailed,
+)
+from dvengine._events import stage
+from dvengine.catalog._describe import Summary, describe
+from dvengine.catalog._links import folder_of, page_name
+from dvengine.catalog._preview import Preview, preview
+from dvengine.catalog._site import Loaded, Version, index_page, package_page, view_file
+from dvengine.catalog._svg import still_svg
+from dvengine.config import Settings, StoreSettings, load_settings
+from dvengine.stores import CommitLog, Manifest, Store, open_store
+
+__all__ = ["BuiltCatalog", "build_catalog"]
+
+_MANIFEST = re.compile(r"(?P<name>.+)/_dvengine/manifest-(?P<version>\d{6,})\.json")
+#: Says that a folder is a site of ours, which may be replaced.
+_MARKER = ".dvengine-catalog"
+_HISTORY = 20
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltCatalog:
+    """A site that was built.
+
+    Attributes:
+        path: Its front page.
+        pages: How many pages it has.
+        packages: Names of the packages in it.
+        problems: Packages that could not be read and are not in it, each with the reason.
+    """
+
+    path: Path
+    pages: int
+    packages: tuple[str, ...]
+    problems: tuple[str, ...] = ()
+
+
+def build_catalog(
+    store: str | Path | StoreSettings | Store,
+    out: str | Path,
+    *,
+    title: str = "Catalogue",
+    settings: Settings | None = None,
+) -> BuiltCatalog:
+    """Build a static site of every package in a store: a page for each, and a front page to find them by.
+
+    Guarantees: shows the current version of each package and no withdrawn one; works from ``file://``, under any sub-path of a
+    server and without JavaScript; nothing that a package holds runs in the reader's browser; no request leaves the site. An older
+    site in ``out`` stays until the new one is complete. A package that cannot be read is left out and named in ``problems``.
+
+    Args:
+        store: A store by alias, URL or local path, or one that is open.
+        out: The local folder that becomes the site: new, empty, or an earlier site.
+        title: Of the catalogue, on every page.
+        settings: Where aliases are looked up; read from the usual place if None.
+
+    Raises:
+        Conflict: ``out`` holds something that is not a site of ours; it is left alone.
+        InputError: ``out`` is the store's own folder or holds it.
+        AccessDenied: ``out`` cannot be written.
+        Unavailable: The store does not answer.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> built = build_catalog("memory://nothing-yet", folder / "site", title="Open data")
+        >>> built.pages, built.packages, built.path.name
+        (1, (), 'index.html')
+    """
+    if isinstance(store, str | Path):
+        store = (settings or load_settings()).store(store)
+    if isinstance(store, StoreSettings):
+        store = open_store(store)
+    target = Path(out).expanduser().absolute()
+    _check_target(target, store)
+    with stage("build", title) as span:
+        loaded, problems = _load(store)
+        built = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        aside = target.with_name(f".{target.name}-{secrets.token_hex(4)}")
+        try:
+            aside.mkdir(parents=True)
+            _write_static(aside)
+            for package in loaded:
+                # Links are made for the place where the page will stand, not for where it is written.
+                page = package_page(package, title=title, built=built, out=target)
+                _write(aside / "packages" / f"{package.page}.html", page)
+                for number, view in enumerate(package.summary.views):
+                    if image := package.images.get(view.name):
+                        _write(aside / "packages" / package.page / view_file(number), image)
+                span.advance(parts=1, rows=package.summary.rows)
+            _write(aside / "index.html", index_page(loaded, title=title, built=built))
+            _swap(aside, target)
+        except OSError as error:
+            raise AccessDenied(
+                f"the folder of the site cannot be written ({type(error).__name__})",
+                hint="check its rights and the disk",
+            ) from None
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    return BuiltCatalog(
+        target / "index.html", 1 + len(loaded), tuple(p.summary.name for p in loaded), tuple(problems)
+    )
+
+
+def _check_target(target: Path, store: Store) -> None:
+    folder = folder_of(store.url)
+    if folder is not None and folder.resolve().is_relative_to(target.resolve()):
+        raise InputError("the site would replace the store", hint="name another folder, beside the store")
+    if target.is_dir():
+        if not (target / _MARKER).is_file() and any(target.iterdir()):
+            raise Conflict(f"{target.name!r} holds something else", hint="name a new or empty folder")
+    elif target.exists():
+        raise Conflict(f"{target.name!r} is a file", hint="name a folder")
+
+
+def _load(store: Store) -> tuple[list[Loaded], list[str]]:
+    versions: dict[str, list[int]] = defaultdict(list)
+    for info in store.list():
+        if key := _MANIFEST.fullmatch(info.path):
+            versions[key["name"]].append(int(key["version"]))
+    loaded: list[Loaded] = []
+    problems: list[str] = []
+    with ThreadPoolExecutor(max_workers=4, thread_name_prefix="dvengine-catalog") as pool:
+        for found in pool.map(lambda name: _load_one(store, name, sorted(versions[name])), sorted(versions)):
+            if isinstance(found, Loaded):
+                loaded.append(found)
+            elif found is not None:
+                problems.append(found)
+    loaded.sort(key=lambda package: (package.summary.modified, package.summary.name), reverse=True)
+    return loaded, problems
+
+
+def _load_one(store: Store, name: str, versions: list[int]) -> Loaded | str | None:
+    log = CommitLog(store, name)
+    try:
+        newest = log.read(versions[-1])
+        if newest.state == "withdrawn":
+            return None
+        shown = versions[-_HISTORY:]
+        history = [newest if number == versions[-1] else log.read(number) for number in shown]
+        summary = describe(newest, name=name)
+        previews: dict[str, Preview | None] = {
+            resource.name: preview(
+                store, [part.path for part in resource.parts], suppressed=resource.certificate is not None
+            )
+            for resource in summary.resources
+        }
+        return Loaded(
+            summary=summary,
+            page=page_name(name),
+            version=newest.version,
+            versions=tuple(_version(manifest) for manifest in reversed(history)),
+            older=len(versions) - len(shown),
+            consistent=newest.consistent,
+            overrides=newest.overrides,
+            previews=previews,
+            images=dict(_images(store, summary)),
+            store_url=store.url,
+        )
+    except (VerificationFailed, NotFound) as error:
+        return f"{name}: {error.message}"
+
+
+def _version(manifest: Manifest) -> Version:
+    reasons = tuple(f"{o.get('rule', 'rule')}: {o.get('reason', '')}" for o in manifest.overrides)
+    return Version(manifest.version, manifest.created, sum(manifest.rows.values()), manifest.state, reasons)
+
+
+def _images(store: Store, summary: Summary) -> Iterator[tuple[str, bytes]]:
+    for view in summary.views:
+        if view.svg is None:
+            continue
+        try:
+            image = still_svg(store.get(view.svg))
+        except (Unavailable, AccessDenied):
+            raise
+        except DvengineError:
+            continue
+        if image is not None:
+            yield view.name, image
+
+
+def _write(path: Path, content: str | bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A lone surrogate in a title is shown as "?"; it must not keep the catalogue from being built.
+    path.write_bytes(content.encode("utf-8", "replace") if isinstance(content, str) else content)
+
+
+def _write_static(folder: Path) -> None:
+    for item in files("dvengine.catalog").joinpath("static").iterdir():
+        _write(folder / "static" / item.name, item.read_bytes())
+    _write(folder / _MARKER, "A site built by dvengine; the next build replaces it.\n")
+
+
+def _swap(aside: Path, target: Path) -> None:
+    """Put the finished site in place. Two renames: a reader may miss the site for an instant, but never sees half of one."""
+    old = target.with_name(f"{aside.name}-old")
+    if target.exists():
+        os.replace(target, old)  # noqa: PTH105 - one rename each, as the line below
+    try:
+        os.replace(aside, target)  # noqa: PTH105
+    except OSError:
+        if old.exists():
+            os.replace(old, target)  # noqa: PTH105
+        raise
+    shutil.rmtree(old, ignore_errors=True)
