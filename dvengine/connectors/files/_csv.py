@@ -1,0 +1,164 @@
+"""CSV: every column is text unless a type is given, so no zero in front and no digit is ever lost to a guess."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from dvengine._errors import DvengineError, InputError, TypeMapError
+from dvengine.arrow import apply_types, check_names
+from dvengine.stores import Span, Store
+
+__all__ = ["CsvOptions", "batches", "schema_of"]
+
+_HEADER_BYTES = 1 << 20
+_BLOCK_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CsvOptions:
+    """How the CSV is written.
+
+    Attributes:
+        delimiter: One character; None finds ``;``, tab or ``,`` in the header, whichever occurs most.
+        encoding: ``utf-8`` (a byte order mark is skipped), ``latin-1``, ``cp1252``, ``utf-16``, ``utf-16-le``, …: never guessed.
+        decimal: The decimal sign of columns that are given a number type.
+        skip_rows: Lines before the header.
+    """
+
+    delimiter: str | None = None
+    encoding: str = "utf-8"
+    decimal: str = "."
+    skip_rows: int = 0
+
+    def __post_init__(self) -> None:
+        try:
+            codecs.lookup(self.encoding)
+        except LookupError:
+            raise InputError(
+                f"no encoding is called {self.encoding!r}",
+                hint="for example utf-8, latin-1, cp1252 or utf-16",
+            ) from None
+        if self.delimiter is not None and len(self.delimiter) != 1:
+            raise InputError("the delimiter is one character")
+
+
+def _codec(options: CsvOptions) -> str:
+    name = codecs.lookup(options.encoding).name
+    return "utf-8-sig" if name == "utf-8" else name
+
+
+@contextmanager
+def _bytes(store: Store, path: str) -> Iterator[Any]:
+    """Open a file, unpacked if its name ends in .gz."""
+    with store.open_parquet(path) as raw:
+        yield pa.CompressedInputStream(raw, "gzip") if path.endswith(".gz") else raw
+
+
+def _header(store: Store, path: str, options: CsvOptions) -> tuple[list[str], str]:
+    """Return the column names and the delimiter."""
+    if path.endswith(".gz"):
+        with _bytes(store, path) as stream:
+            data = stream.read(_HEADER_BYTES)
+    else:
+        data = store.get(path, span=Span(0, _HEADER_BYTES))
+    try:
+        text = codecs.getincrementaldecoder(_codec(options))().decode(data)
+    except UnicodeDecodeError:
+        raise _encoding(path, options) from None
+    lines = io.StringIO(text, newline="")
+    for _ in range(options.skip_rows):
+        lines.readline()
+    start = lines.tell()
+    first = lines.readline()
+    if not first.strip("\r\n"):
+        raise InputError(
+            f"{path!r} has no header where one is expected", hint="skip_rows= passes lines before the header"
+        )
+    delimiter = options.delimiter or max(";\t,", key=first.count)
+    lines.seek(start)
+    names = next(csv.reader(lines, delimiter=delimiter))
+    if any(name == "" for name in names):
+        raise InputError(f"{path!r} has a column without a name", hint="name every column in the header")
+    check_names(names, what=repr(path))
+    return names, delimiter
+
+
+def _encoding(path: str, options: CsvOptions) -> InputError:
+    return InputError(
+        f"{path!r} is not {options.encoding} text",
+        hint="say which encoding it has: encoding='latin-1', 'cp1252' or 'utf-16'",
+    )
+
+
+def schema_of(store: Store, path: str, options: CsvOptions, types: Mapping[str, pa.DataType]) -> pa.Schema:
+    """Return the header's columns: text, but for those that a type is given for."""
+    names, _ = _header(store, path, options)
+    return apply_types(pa.schema([(name, pa.string()) for name in names]), dict(types))
+
+
+def batches(
+    store: Store, path: str, options: CsvOptions, schema: pa.Schema, columns: list[str]
+) -> Iterator[pa.RecordBatch]:
+    """Yield one file. An empty cell is null; a quoted empty cell is the empty text."""
+    names, delimiter = _header(store, path, options)
+    bad: list[int | None] = []
+
+    def ragged(row: Any) -> str:
+        bad.append(row.number)
+        return "error"
+
+    read = pacsv.ReadOptions(
+        use_threads=False, block_size=_BLOCK_BYTES, skip_rows=options.skip_rows, encoding=_codec(options)
+    )
+    parse = pacsv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=ragged)
+    convert = pacsv.ConvertOptions(
+        column_types=schema,
+        include_columns=columns or names[:1],
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+        decimal_point=options.decimal,
+        true_values=["true", "True", "TRUE", "1"],
+        false_values=["false", "False", "FALSE", "0"],
+    )
+    try:
+        with _bytes(store, path) as stream:
+            for batch in pacsv.open_csv(stream, read, parse, convert):
+                yield batch.select(columns)
+    except DvengineError:
+        raise
+    except UnicodeDecodeError:
+        raise _encoding(path, options) from None
+    except (pa.ArrowException, OSError, EOFError) as error:
+        raise _mapped(error, path, options, bad, names) from None
+
+
+def _mapped(
+    error: BaseException, path: str, options: CsvOptions, bad: list[int | None], names: list[str]
+) -> DvengineError:
+    """Return our own error: Arrow's text holds the row."""
+    if bad:
+        where = f", row {bad[0]}" if bad[0] is not None else ""
+        return InputError(
+            f"{path!r}{where} does not have {len(names)} cells (row 1 is the header)",
+            hint="a delimiter or a line break may lack its quotes",
+        )
+    text = str(error)
+    if "UTF8" in text or "UTF-8" in text:
+        return _encoding(path, options)
+    for index, name in enumerate(names):
+        if f"column #{index}:" in text or f"column #{index} " in text:
+            return TypeMapError(
+                f"column {name!r} of {path!r} holds a cell that is not of the type given",
+                hint="read it as text (leave the type out), or mend decimal= or the type",
+            )
+    return InputError(f"{path!r} cannot be read as CSV", hint="check delimiter, quotes and encoding")

@@ -1,0 +1,118 @@
+"""Which files a pattern means: exact keys, unfinished writes left out, ``name=value`` folders as columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from dvengine._errors import InputError, NotFound
+from dvengine.stores import CommitLog, Store
+
+__all__ = ["find", "hive", "is_pattern", "matcher"]
+
+_NULL = "__HIVE_DEFAULT_PARTITION__"
+
+
+def is_pattern(path: str) -> bool:
+    """Whether a path has wildcards."""
+    return any(sign in path for sign in "*?[")
+
+
+def matcher(pattern: str) -> re.Pattern[str]:
+    """Return a regular expression for a glob: ``*`` and ``?`` stay within a folder, ``**/`` spans any number of them.
+
+    Example:
+        >>> bool(matcher("a/**/*.parquet").fullmatch("a/b/c.parquet")), bool(matcher("a/*").fullmatch("a/b/c"))
+        (True, False)
+    """
+    out, i = "", 0
+    while i < len(pattern):
+        if pattern.startswith("**/", i):
+            out, i = out + "(?:[^/]+/)*", i + 3
+        elif pattern.startswith("**", i):
+            out, i = out + ".*", i + 2
+        elif pattern[i] == "*":
+            out, i = out + "[^/]*", i + 1
+        elif pattern[i] == "?":
+            out, i = out + "[^/]", i + 1
+        elif pattern[i] == "[" and (end := pattern.find("]", i + 2)) > 0:
+            inside = pattern[i + 1 : end].replace("\\", r"\\")
+            inside = "^" + inside[1:] if inside[0] == "!" else inside
+            out, i = f"{out}(?!/)[{inside}]", end + 1
+        else:
+            out, i = out + re.escape(pattern[i]), i + 1
+    return re.compile(out, re.DOTALL)
+
+
+def find(store: Store, folder: str, pattern: str) -> list[str]:
+    """Return the keys below ``folder`` that match, in order; what an unfinished write left is not there.
+
+    A folder that `Dataset.write_parquet` or `publish` filled has the parts that its manifest lists, and no others.
+
+    Raises:
+        NotFound: Nothing matches.
+    """
+    wanted = matcher(pattern)
+    listed = [info.path for info in store.list(folder)]
+    beside = [info.path for info in store.list("_dvengine")] if folder else []
+    managed = {path.rpartition("_dvengine/")[0].rstrip("/") for path in [*listed, *beside] if _is_log(path)}
+    visible = {prefix: _parts(store, prefix) for prefix in managed}
+    found = [
+        path for path in listed if wanted.fullmatch(path) and not _hidden(path) and _whole(path, visible)
+    ]
+    if not found:
+        raise NotFound(
+            f"no file matches {pattern!r} in {store.name}",
+            hint="an unfinished write is not read; write it again"
+            if managed
+            else "check the pattern; **/ spans folders",
+        )
+    return sorted(found)
+
+
+def _is_log(path: str) -> bool:
+    return path.startswith("_dvengine/") or "/_dvengine/" in path
+
+
+def _hidden(path: str) -> bool:
+    return any(part.startswith(("_", ".")) and "=" not in part for part in path.split("/"))
+
+
+def _parts(store: Store, prefix: str) -> set[str]:
+    manifest = CommitLog(store, prefix).latest()
+    return {part.path for parts in manifest.parts.values() for part in parts} if manifest else set()
+
+
+def _whole(path: str, visible: dict[str, set[str]]) -> bool:
+    """Whether the nearest managed folder lists the file; its manifest names keys relative to itself or to the store."""
+    inside = [prefix for prefix in visible if not prefix or path.startswith(prefix + "/")]
+    if not inside:
+        return True
+    nearest = max(inside, key=len)
+    return any(path in visible[prefix] for prefix in inside) or any(
+        path == f"{nearest}/{key}" or path.endswith("/" + key) for key in visible[nearest]
+    )
+
+
+def hive(paths: Iterable[str]) -> dict[str, dict[str, str | None]]:
+    """Return the ``name=value`` folders of each path as text, exactly as spelled; empty where there are none.
+
+    Raises:
+        InputError: The paths do not have the same names.
+
+    Example:
+        >>> hive(["aar=2024/kommune=0301/a.parquet"])
+        {'aar=2024/kommune=0301/a.parquet': {'aar': '2024', 'kommune': '0301'}}
+    """
+    found: dict[str, dict[str, str | None]] = {}
+    for path in paths:
+        pairs = [part.split("=", 1) for part in path.split("/")[:-1] if "=" in part[1:]]
+        found[path] = {name: None if value == _NULL else value for name, value in pairs}
+    names = {tuple(folders) for folders in found.values()}
+    if len(names) > 1:
+        odd = next(path for path, folders in found.items() if tuple(folders) != min(names))
+        raise InputError(
+            f"the folders of {odd!r} have other names than those of the other files",
+            hint="name=value folders become columns, so all files need the same; hive=False ignores them",
+        )
+    return found if names and next(iter(names)) else {}

@@ -1,0 +1,249 @@
+"""Where a dataset's rows come from: memory, a stream that can be read once, or a source of another system."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from dvengine import run as _run
+from dvengine._errors import StreamConsumed
+from dvengine.arrow import BatchStream, check_names, plain_schema, with_schema
+from dvengine.connectors import Filter, Request, Scan, Source
+
+__all__ = ["Origin", "Run", "SourceOrigin", "StreamOrigin", "TableOrigin", "Want", "merged"]
+
+Lineage = tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Want:
+    """What the reader can do without. ``where`` may be ignored; ``columns`` and ``limit`` may not."""
+
+    columns: tuple[str, ...] | None = None
+    where: tuple[Filter, ...] = ()
+    limit: int | None = None
+
+
+ALL = Want()
+
+
+class Run:
+    """One reading of one dataset: which scans it opened, and how to stop them. Thread-safe."""
+
+    def __init__(self, *, dry: bool = False) -> None:
+        self._lock = threading.Lock()
+        self._scans: list[dict[str, Any]] = []
+        self._streams: list[BatchStream] = []
+        self.dry = dry  # scans note what they were asked for, and give no rows
+        self.inputs: list[Origin] = []
+        self.wants: list[tuple[Origin, Want]] = []
+
+    def saw(self, scan: dict[str, Any]) -> None:
+        """Note a scan."""
+        with self._lock:
+            if scan not in self._scans:
+                self._scans.append(scan)
+
+    def opened(self, stream: BatchStream) -> BatchStream:
+        """Keep a stream, to be closed if the run stops early."""
+        with self._lock:
+            self._streams.append(stream)
+        return stream
+
+    def stop(self) -> None:
+        """Close every stream of this run; idempotent."""
+        with self._lock:
+            streams, self._streams = self._streams, []
+        for stream in streams:
+            stream.close()
+
+    @property
+    def lineage(self) -> Lineage:
+        """The scans seen, merged."""
+        with self._lock:
+            return merged(self._scans)
+
+
+def merged(scans: Sequence[dict[str, Any]]) -> Lineage:
+    """Return the distinct scans; where one source was read at more than one moment, none of its scans is consistent.
+
+    Example:
+        >>> a = {"source": "s", "table": "t", "snapshot": "1", "consistent": True}
+        >>> [scan["consistent"] for scan in merged([a, a | {"snapshot": "2"}])]
+        [False, False]
+    """
+    distinct: list[dict[str, Any]] = []
+    moments: dict[str, set[Any]] = {}
+    for scan in scans:
+        if scan not in distinct:
+            distinct.append(scan)
+        if scan["snapshot"] is not None:
+            moments.setdefault(scan["source"], set()).add(scan["snapshot"])
+    torn = {source for source, seen in moments.items() if len(seen) > 1}
+    return tuple({**s, "consistent": False} if s["source"] in torn else dict(s) for s in distinct)
+
+
+class Origin(Protocol):
+    """What a dataset asks of the place its rows come from."""
+
+    label: str
+
+    def schema(self) -> pa.Schema:
+        """Return the schema; reads no rows."""
+        ...
+
+    def stream(self, want: Want, run: Run) -> BatchStream:
+        """Start one reading. Nothing is opened before the first batch is asked for."""
+        ...
+
+
+def _named(scan_source: str, label: str, snapshot: str | None, consistent: bool) -> dict[str, Any]:
+    return {"source": scan_source, "table": label, "snapshot": snapshot, "consistent": consistent}
+
+
+def shape(
+    batches: Iterator[pa.RecordBatch], want: Want, have: pa.Schema, out: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    """Cut columns and rows to what is wanted."""
+    left = want.limit
+    same = have.names == out.names
+    for batch in batches:
+        if left is not None:
+            batch = batch.slice(0, left)
+            left -= batch.num_rows
+        if not same:
+            batch = batch.select(out.names) if out.names else rows_only(batch.num_rows)
+        yield with_schema(batch, out)
+        if left == 0:
+            return
+
+
+def rows_only(count: int) -> pa.RecordBatch:
+    """Return a batch of rows without columns."""
+    return pa.RecordBatch.from_struct_array(pa.array([{}] * count, pa.struct([])))
+
+
+def project(schema: pa.Schema, columns: tuple[str, ...] | None) -> pa.Schema:
+    """Return the schema of some of the columns, in their order."""
+    return schema if columns is None else pa.schema([schema.field(name) for name in columns])
+
+
+class TableOrigin:
+    """An Arrow table in memory."""
+
+    def __init__(self, table: pa.Table, label: str) -> None:
+        check_names(table.column_names)
+        schema = plain_schema(table.schema)
+        self.label = label
+        if table.column_names:
+            table = pa.Table.from_batches([with_schema(b, schema) for b in table.to_batches()], schema)
+        self.table = table.unify_dictionaries()
+
+    def schema(self) -> pa.Schema:
+        """Return the table's schema."""
+        return self.table.schema
+
+    def stream(self, want: Want, run: Run) -> BatchStream:
+        """Give the table's batches; no copy."""
+        out = project(self.schema(), want.columns)
+
+        def deliver() -> Iterator[pa.RecordBatch]:
+            run.saw(_named("memory", self.label, None, True))
+            yield from shape(iter(self.table.to_batches()), want, self.schema(), out)
+
+        return BatchStream(out, deliver())
+
+
+class StreamOrigin:
+    """An object with ``__arrow_c_stream__``: asked anew for each reading if it ``again`` can be, else read once."""
+
+    def __init__(
+        self,
+        open_reader: Callable[[], pa.RecordBatchReader],
+        label: str,
+        *,
+        again: bool,
+        schema: pa.Schema | None = None,
+    ) -> None:
+        self._open, self.label, self._again = open_reader, label, again
+        self._schema = schema
+        self._first: pa.RecordBatchReader | None = None
+        self._used = False
+        self._lock = threading.Lock()
+
+    def schema(self) -> pa.Schema:
+        """Open the object, if need be, and return its schema; reads no rows."""
+        with self._lock:
+            if self._schema is None:
+                self._first = self._open()
+                self._schema = plain_schema(self._first.schema)
+                check_names(self._schema.names)
+            return self._schema
+
+    def _reader(self) -> pa.RecordBatchReader:
+        with self._lock:
+            if self._used and not self._again:
+                raise StreamConsumed(
+                    f"{self.label} is a stream that has been read",
+                    hint="read it into memory first (pyarrow: reader.read_all()), or hand over an object that can be read again",
+                )
+            self._used = True
+            first, self._first = self._first, None
+        return first if first is not None else self._open()
+
+    def stream(self, want: Want, run: Run) -> BatchStream:
+        """Ask the object for its rows."""
+        have = self.schema()
+        out = project(have, want.columns)
+
+        def deliver() -> Iterator[pa.RecordBatch]:
+            run.saw(_named("memory", self.label, None, True))
+            with self._reader() as reader:
+                yield from shape(iter(reader), want, have, out)
+
+        return BatchStream(out, deliver())
+
+
+@dataclass
+class SourceOrigin:
+    """A request to a source, read by `dvengine.run` in partitions of one moment."""
+
+    source: Source
+    request: Request
+    label: str
+    _schema: pa.Schema | None = field(default=None, repr=False)
+
+    def schema(self) -> pa.Schema:
+        """Ask the source, once."""
+        if self._schema is None:
+            schema = plain_schema(self.source.schema(self.request))
+            check_names(schema.names, what=f"the result of {self.request.label!r}")
+            self._schema = schema
+        return self._schema
+
+    def wanted(self, want: Want) -> Request:
+        """Return the request with projection, filters and limit pushed down."""
+        limits = [n for n in (self.request.limit, want.limit) if n is not None]
+        # A filter after the request's own limit must not run before it.
+        where = () if self.request.limit is not None else want.where
+        columns = self.request.columns if want.columns is None else want.columns
+        return replace(self.request, columns=columns, where=where, limit=min(limits) if limits else None)
+
+    def stream(self, want: Want, run: Run) -> BatchStream:
+        """Read the source."""
+        out = project(self.schema(), want.columns)
+        request = self.wanted(want)
+
+        def saw(scan: Scan) -> None:
+            run.saw(_named(self.source.name, self.request.label, scan.snapshot, scan.consistent))
+
+        def deliver() -> Iterator[pa.RecordBatch]:
+            with closing(run.opened(_run.stream(self.source, request, on_scan=saw))) as upstream:
+                yield from shape(iter(upstream), replace(want, limit=request.limit), upstream.schema, out)
+
+        return BatchStream(out, deliver())

@@ -1,0 +1,132 @@
+"""What `Dataset.explain` gives: how the rows would be read, without reading any."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+from dataclasses import dataclass, field, replace
+
+from dvengine.connectors import Cancel
+from dvengine.datasets._lazy import LazyOrigin
+from dvengine.datasets._origins import Origin, Run, SourceOrigin, Want
+from dvengine.datasets._sql import SqlOrigin
+
+__all__ = ["Plan", "Read", "plan_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """One thing that is read.
+
+    Attributes:
+        source, table: Names.
+        partitions: How many pieces; None where it is not cut.
+        snapshot: ``exported``, ``scn``, ``offsets`` or ``none``: how the source keeps one moment.
+        consistent: Whether all pieces see one moment.
+        reason: Why it is cut as it is, or not consistent.
+        pushed, residual: Filters as ``column op``, without values: applied by the source, and left to Polars.
+        statements: With every literal masked.
+        rows_estimate: Or None.
+    """
+
+    source: str
+    table: str
+    partitions: int | None = None
+    snapshot: str = "none"
+    consistent: bool = True
+    reason: str | None = None
+    pushed: tuple[str, ...] = ()
+    residual: tuple[str, ...] = ()
+    statements: tuple[str, ...] = ()
+    rows_estimate: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How a dataset would be read. Holds names and counts, no values.
+
+    Attributes:
+        name: The dataset's.
+        reads: What is read.
+        engine: ``none``, ``Polars`` or ``DuckDB``: what runs over the rows.
+        steps: The engine's own plan with literals masked, or None.
+    """
+
+    name: str
+    reads: tuple[Read, ...]
+    engine: str = "none"
+    steps: str | None = field(default=None)
+
+    def _rows(self) -> list[tuple[str, str]]:
+        rows = [("dataset", self.name), ("engine", self.engine)]
+        for read in self.reads:
+            rows.append(("read", f"{read.table} from {read.source}"))
+            if read.partitions is not None:
+                rows.append(("partitions", str(read.partitions)))
+            moment = {True: "one moment", False: "NOT one moment"}[read.consistent]
+            rows.append(("consistent", f"{moment} (snapshot: {read.snapshot})"))
+            for label, text in (
+                ("reason", read.reason), ("pushed", ", ".join(read.pushed)), ("residual", ", ".join(read.residual)),
+                ("rows", f"about {read.rows_estimate}" if read.rows_estimate is not None else ""),
+            ):  # fmt: skip
+                if text:
+                    rows.append((label, text))
+            rows.extend(("statement", statement) for statement in read.statements[:8])
+            if len(read.statements) > 8:
+                rows.append(("", f"… and {len(read.statements) - 8} more"))
+        if self.steps:
+            rows.append(("steps", self.steps))
+        return rows
+
+    def __str__(self) -> str:
+        return "\n".join(f"{label:<11} {text}" for label, text in self._rows())
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th scope='row'>{html.escape(label)}</th><td><code>{html.escape(text)}</code></td></tr>"
+            for label, text in self._rows()
+        )
+        return f"<table><tbody>{rows}</tbody></table>"
+
+
+def plan_of(origin: Origin, name: str) -> Plan:
+    """Plan the read of one origin."""
+    if isinstance(origin, SourceOrigin):
+        return Plan(name=name, reads=(_planned(origin),))
+    if isinstance(origin, SqlOrigin):
+        origin.schema()
+        reads = tuple(read for table in origin._tables.values() for read in plan_of(table, name).reads)
+        return Plan(name=name, reads=reads, engine="DuckDB")
+    if isinstance(origin, LazyOrigin):
+        return Plan(name=name, reads=tuple(_piped(origin, name)), engine="Polars")
+    return Plan(name=name, reads=(Read(source="memory", table=origin.label),))
+
+
+def _piped(origin: LazyOrigin, name: str) -> list[Read]:
+    """Let Polars optimise and run the plan over empty inputs, to see what it asks each input for."""
+    run = Run(dry=True)
+    plan = origin.plan(run)
+    # A frame that was made outside the function cannot be told to stay dry: then say only what is read.
+    if plan.explain().count("PYTHON SCAN") == len(run.inputs):
+        with contextlib.suppress(Exception):  # Python code in the plan may not like empty frames
+            plan.collect()
+    wants = run.wants or [(inner, Want()) for inner in run.inputs]
+    reads: list[Read] = []
+    for inner, want in wants:
+        if isinstance(inner, SourceOrigin):
+            reads.append(_planned(replace(inner, request=inner.wanted(want))))
+        else:
+            reads.extend(plan_of(inner, name).reads)
+    return reads
+
+
+def _planned(origin: SourceOrigin) -> Read:
+    source, request = origin.source, origin.request
+    with source.open(request, cancel=Cancel()) as scan:
+        return Read(
+            source=source.name, table=request.label, partitions=len(scan.partitions),
+            snapshot=source.capabilities.snapshot, consistent=scan.consistent, reason=scan.reason,
+            pushed=tuple(f"{f.column} {f.op}" for f in request.where if f not in scan.residual),
+            residual=tuple(f"{f.column} {f.op}" for f in scan.residual),
+            statements=tuple(scan.statements()), rows_estimate=scan.rows_estimate,
+        )  # fmt: skip

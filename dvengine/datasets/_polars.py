@@ -1,0 +1,129 @@
+"""Arrow to Polars and back, exactly: what cannot cross is refused before it can panic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import polars as pl
+import pyarrow as pa
+
+from dvengine._errors import DvengineError, InputError, NotSupported, QueryError, TypeMapError
+from dvengine.arrow import contains, plain_schema, with_schema
+from dvengine.datasets._origins import rows_only
+
+__all__ = ["arrow_schema", "batches_of", "categories", "frame_of", "mapped", "polars_schema"]
+
+Categories = Mapping[str, list[str]]
+
+
+def _refused(kind: pa.DataType) -> bool:
+    t = pa.types
+    return (
+        t.is_decimal256(kind)
+        or t.is_interval(kind)
+        or t.is_union(kind)
+        or t.is_run_end_encoded(kind)
+        or t.is_list_view(kind)
+        or t.is_large_list_view(kind)
+        or (t.is_decimal(kind) and not 0 <= kind.scale <= kind.precision)
+    )
+
+
+def polars_schema(schema: pa.Schema, ordered: Categories) -> pl.Schema:
+    """Return the Polars types of an Arrow schema; ordered categories become an Enum, which sorts by them.
+
+    Raises:
+        TypeMapError: A type that Polars does not have; the message names the column.
+    """
+    for column in schema:
+        if contains(column.type, _refused):
+            raise TypeMapError(
+                f"column {column.name!r} is {column.type}, which Polars does not have",
+                hint="leave the column out, or ask for another type with types={…}, for example string",
+            )
+    dtypes = dict(frame_of(schema.empty_table(), {}).schema)
+    return pl.Schema(
+        {**dtypes, **{name: pl.Enum(values) for name, values in ordered.items() if name in dtypes}}
+    )
+
+
+def categories(table: pa.Table) -> dict[str, list[str]]:
+    """Return the categories, in their order, of each column that is an ordered dictionary of texts."""
+    found: dict[str, list[str]] = {}
+    for column in table.schema:
+        kind = column.type
+        if not (pa.types.is_dictionary(kind) and kind.ordered and pa.types.is_string(kind.value_type)):
+            continue
+        chunks = table.column(column.name).chunks
+        values = chunks[0].dictionary.to_pylist() if chunks else []
+        alike = all(chunk.dictionary.equals(chunks[0].dictionary) for chunk in chunks)
+        if alike and None not in values and len(set(values)) == len(values):
+            found[column.name] = values
+    return found
+
+
+def frame_of(data: pa.Table | pa.RecordBatch, ordered: Categories) -> pl.DataFrame:
+    """Return a Polars frame over the same buffers where the layouts agree."""
+    if not data.schema.names:
+        return pl.DataFrame(height=data.num_rows)
+    table = pa.Table.from_batches([data]) if isinstance(data, pa.RecordBatch) else data
+    for i, column in enumerate(table.schema):
+        if isinstance(column.type, pa.BaseExtensionType):
+            chunks = [chunk.storage for chunk in table.column(i).chunks]
+            table = table.set_column(i, column.name, pa.chunked_array(chunks, column.type.storage_type))
+    frame = pl.DataFrame(table)
+    enums = {name: pl.Enum(values) for name, values in ordered.items() if name in frame.columns}
+    return frame.cast(enums) if enums else frame  # type: ignore[arg-type]
+
+
+def arrow_schema(schema: pl.Schema, inputs: pa.Schema, ordered: Categories) -> pa.Schema:
+    """Return the Arrow schema of a Polars result, in this house's spelling.
+
+    A column that has the name and the Polars type of an input column gets the input's Arrow type back, so that seconds,
+    fixed sizes, narrow indices and zone names survive the passage.
+    """
+    for name, dtype in schema.items():
+        if dtype.base_type() in (pl.Int128, pl.Object) or "128" in str(dtype):
+            raise TypeMapError(
+                f"column {name!r} is {dtype} in Polars, which has no Arrow counterpart",
+                hint="cast it, for example to pl.Decimal(38, 0) or pl.String",
+            )
+    plain = plain_schema(pl.DataFrame(schema=schema).to_arrow().schema) if schema else pa.schema([])
+    before = polars_schema(inputs, ordered)
+    return pa.schema(
+        [
+            inputs.field(f.name)
+            if f.name in before and before[f.name] == schema[f.name]
+            else f.with_nullable(True)
+            for f in plain
+        ]
+    )
+
+
+def batches_of(frame: pl.DataFrame, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yield a Polars frame as batches of ``schema``."""
+    if not schema.names:
+        yield rows_only(frame.height)
+        return
+    for batch in frame.to_arrow().to_batches():
+        yield with_schema(batch, schema)
+
+
+def mapped(error: BaseException) -> BaseException:
+    """Return what a caller should see instead of Polars' error, whose text may hold values; others pass as they are."""
+    kind = type(error).__name__
+    if isinstance(error, DvengineError) or not isinstance(error, pl.exceptions.PolarsError):
+        if (
+            kind == "PanicException"
+        ):  # derives from BaseException: it would slip through every except Exception
+            return NotSupported(
+                "Polars panicked while running this plan", hint="try .sql(…), which runs in DuckDB"
+            )
+        return error
+    if isinstance(error, pl.exceptions.ColumnNotFoundError):
+        first = str(error).splitlines()[0] if str(error) else ""
+        return QueryError(f"Polars found no such column: {first}", hint="see dataset.schema for the names")
+    return InputError(
+        f"Polars refused the plan: {kind}",
+        hint="the details may hold values and are left out; run the same steps on .head() to see them",
+    )

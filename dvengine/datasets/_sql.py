@@ -1,0 +1,178 @@
+"""Datasets as DuckDB queries: one locked-down engine a run, streaming in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import duckdb
+import pyarrow as pa
+
+from dvengine._errors import DvengineError, InputError, NotSupported, QueryError, TypeMapError, Unavailable
+from dvengine.arrow import BatchStream, check_case, check_names, contains, plain_schema, with_schema
+from dvengine.datasets._origins import Origin, Run, Want, project, shape
+
+__all__ = ["SqlOrigin"]
+
+_BATCH_ROWS = 65_536
+# Set at opening; the lock comes last, because a statement could otherwise turn the rest on again.
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": "false",
+    "python_enable_replacements": "false",
+    "autoload_known_extensions": "false",
+    "autoinstall_known_extensions": "false",
+}
+
+
+class _Table:
+    """A dataset as DuckDB sees it: opened anew for each scan, and nothing is read before the first batch is asked for."""
+
+    def __init__(self, origin: Origin, run: Run) -> None:
+        self._origin, self._run = origin, run
+        self.error: BaseException | None = None
+
+    def __arrow_c_schema__(self) -> object:
+        return self._origin.schema().__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        schema = self._origin.schema()
+        return pa.RecordBatchReader.from_batches(schema, self._batches()).__arrow_c_stream__(requested_schema)
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        try:
+            with self._run.opened(self._origin.stream(Want(), self._run)) as stream:
+                yield from stream
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self.error = error  # the C interface carries only its text
+            raise
+
+
+def _refused(kind: pa.DataType) -> bool:
+    return pa.types.is_decimal256(kind) or (pa.types.is_decimal(kind) and kind.scale < 0)
+
+
+class SqlOrigin:
+    """A query over other datasets."""
+
+    def __init__(self, query: str, tables: Mapping[str, Origin], label: str) -> None:
+        self._query, self._tables, self.label = query, tables, label
+        self._schema: pa.Schema | None = None
+
+    def _open(self, tables: Mapping[str, object]) -> duckdb.DuckDBPyConnection:
+        connection = duckdb.connect(":memory:", config=_CONFIG)
+        connection.execute("set TimeZone = 'UTC'")
+        connection.execute("set preserve_insertion_order = true")
+        connection.execute("set lock_configuration = true")
+        for name, table in tables.items():
+            connection.register(name, table)
+        return connection
+
+    def schema(self) -> pa.Schema:
+        """Bind the query against empty tables of the same types; reads no rows."""
+        if self._schema is None:
+            inputs = {name: origin.schema() for name, origin in self._tables.items()}
+            for name, schema in inputs.items():
+                check_case(schema.names, what=f"table {name!r}")
+                for column in schema:
+                    if contains(column.type, _refused):
+                        raise TypeMapError(
+                            f"column {column.name!r} is {column.type}, which DuckDB does not have",
+                            hint="leave the column out with pipe(…), or ask for another type with types={…}",
+                        )
+            try:
+                with self._open({n: s.empty_table() for n, s in inputs.items()}) as connection:
+                    statements = connection.extract_statements(self._query)
+                    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+                        raise QueryError(
+                            "sql() takes exactly one SELECT", hint="no other statement can run here"
+                        )
+                    found = connection.sql(self._query).to_arrow_reader(1).schema
+            except duckdb.Error as error:
+                raise _mapped(error) from None
+            check_names(found.names, what="the query's result")
+            self._schema = _restored(plain_schema(found), inputs.values())
+        return self._schema
+
+    def stream(self, want: Want, run: Run) -> BatchStream:
+        """Run the query; batches come as DuckDB makes them."""
+        schema = self.schema()
+        out = project(schema, want.columns)
+        return BatchStream(out, shape(self._deliver(schema, run), want, schema, out))
+
+    def _deliver(self, schema: pa.Schema, run: Run) -> Iterator[pa.RecordBatch]:
+        tables = {name: _Table(origin, run) for name, origin in self._tables.items()}
+        connection = self._open(tables)
+        try:
+            reader = connection.sql(self._query).to_arrow_reader(_BATCH_ROWS)
+            if plain_schema(reader.schema).names != schema.names:
+                raise NotSupported(
+                    "the columns of this query depend on the values",
+                    hint="spell the columns out instead of PIVOT without IN",
+                )
+            for batch in reader:
+                yield with_schema(batch, schema)
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            if isinstance(error, DvengineError):
+                raise
+            for table in tables.values():
+                if table.error is not None:
+                    raise table.error from None
+            raise _mapped(error) from None
+        finally:
+            run.stop()
+            connection.interrupt()
+            connection.close()
+
+
+def _restored(found: pa.Schema, inputs: object) -> pa.Schema:
+    """Give a column the zone, unit or index type that the input of the same name has, where DuckDB has none of its own."""
+    before: dict[str, list[pa.DataType]] = {}
+    for schema in inputs:  # type: ignore[attr-defined]
+        for column in schema:
+            before.setdefault(column.name, []).append(column.type)
+    return pa.schema([f.with_type(_same(f.type, before.get(f.name, []))) for f in found])
+
+
+def _same(kind: pa.DataType, inputs: list[pa.DataType]) -> pa.DataType:
+    if len(set(inputs)) != 1:
+        return kind
+    [before] = set(inputs)
+    t = pa.types
+    zoned = t.is_timestamp(kind) and t.is_timestamp(before) and kind.tz is not None and before.tz is not None
+    times = t.is_time(kind) and t.is_time(before)
+    fixed = t.is_binary(kind) and t.is_fixed_size_binary(before)
+    coded = t.is_string(kind) and t.is_dictionary(before) and t.is_string(before.value_type)
+    seconds = (
+        t.is_timestamp(kind)
+        and t.is_timestamp(before)
+        and kind.tz is None
+        and before.tz is None
+        and before.unit == "us"
+    )
+    return before if zoned or times or fixed or seconds or coded else kind
+
+
+def _mapped(error: BaseException) -> DvengineError:
+    """Return our own error: DuckDB's text holds the statement, and often values."""
+    kind = type(error).__name__
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return Unavailable(
+            "DuckDB ran out of memory", hint="group or filter earlier, or raise the machine's memory"
+        )
+    if isinstance(error, duckdb.CatalogException | duckdb.BinderException):
+        return QueryError(
+            f"DuckDB does not know a table, column or function of the query ({kind})",
+            hint="this dataset is called self; name others as keywords, sql(…, other=ds2); see dataset.schema for columns",
+        )
+    if isinstance(error, duckdb.ParserException):
+        return QueryError("the query is not valid SQL", hint="check commas, quotes and parentheses")
+    if isinstance(error, duckdb.PermissionException):
+        return QueryError(
+            "the query reaches outside: files, network and settings are closed here",
+            hint="read other data with read_files or read_sql, and pass it as a keyword",
+        )
+    return InputError(
+        f"DuckDB could not run the query: {kind}",
+        hint="a value may not fit its type; the details may hold values and are left out",
+    )
