@@ -1,0 +1,259 @@
+"""Connections: libpq's parameters, our name, and settings that live and die with one transaction."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import adbc_driver_manager as adbc
+import adbc_driver_postgresql
+import psycopg
+import pyarrow as pa
+from adbc_driver_manager._reader import AdbcRecordBatchReader
+from psycopg import pq
+from psycopg.conninfo import make_conninfo
+
+from dvengine._errors import ConfigError, Unavailable
+from dvengine.config import SourceSettings
+from dvengine.connectors._protocols import Cancel
+from dvengine.connectors.postgres._errors import from_connect, from_statement, sqlstate_of
+
+__all__ = ["Workers", "conninfo", "connect_leader", "session_settings"]
+
+#: Ours, beside libpq's own: all optional, all from the source's settings.
+OWN_OPTIONS = {"batch_bytes": 8 << 20, "lock_timeout": "30s", "timezone": "UTC"}
+
+
+def conninfo(settings: SourceSettings) -> str:
+    """Build libpq's connection string. It holds the password: never show it.
+
+    Raises:
+        ConfigError: An option that neither libpq nor we know.
+    """
+    url = settings.url
+    known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
+    given: dict[str, Any] = {**url.options, **settings.options}
+    for name in given:
+        if name not in known and name not in OWN_OPTIONS:
+            close = difflib.get_close_matches(name, [*known, *OWN_OPTIONS], 1)
+            raise ConfigError(
+                f"{settings.name}: no such option: {name!r}",
+                hint=f"did you mean {close[0]!r}?" if close else "options are libpq's, such as sslmode",
+            )
+    parameters = {name: value for name, value in given.items() if name in known}
+    for name, secret in (url.secrets or {}).items():
+        if name in known:
+            parameters[name] = secret.reveal()
+    named = {"host": url.host, "port": url.port, "user": url.user, "dbname": url.path.lstrip("/") or None}
+    parameters |= {name: value for name, value in named.items() if value is not None}
+    password = settings.password or url.password
+    if password is not None:
+        parameters["password"] = password.reveal()
+    parameters.setdefault("connect_timeout", 10)
+    parameters.setdefault("application_name", "dvengine")
+    try:
+        return make_conninfo(**parameters)
+    except psycopg.Error:
+        raise ConfigError(f"{settings.name}: these connection parameters do not fit together") from None
+
+
+def own_option(settings: SourceSettings, name: str) -> Any:
+    """Return one of our own options, or its default."""
+    return settings.options.get(name, settings.url.options.get(name, OWN_OPTIONS[name]))
+
+
+def session_settings(settings: SourceSettings, version: int) -> dict[str, str]:
+    """Return what holds inside each transaction of ours, so that a pooler cannot lose it."""
+    made = {
+        "TimeZone": str(own_option(settings, "timezone")),
+        # Output only: the field order in which the user's own literals are read (DMY, MDY) stays the server's.
+        "datestyle": "ISO",
+        "intervalstyle": "iso_8601",
+        "extra_float_digits": "1",
+        "bytea_output": "hex",
+        "standard_conforming_strings": "on",
+        "statement_timeout": "0",
+        "lock_timeout": str(own_option(settings, "lock_timeout")),
+        "idle_in_transaction_session_timeout": "0",
+        # libpq prints notices to standard error, and a function may put values into them.
+        "client_min_messages": "error",
+    }
+    return made | ({"transaction_timeout": "0"} if version >= 170000 else {})
+
+
+def connect_leader(settings: SourceSettings) -> psycopg.Connection[tuple[Any, ...]]:
+    """Open the connection that plans, locks and holds the snapshot."""
+    try:
+        return psycopg.connect(
+            conninfo(settings), autocommit=True, client_encoding="utf8", prepare_threshold=None
+        )
+    except psycopg.Error as error:
+        mapped = from_connect(error, settings.name)
+    raise mapped
+
+
+class Workers:
+    """The driver's connections of one moment: each imports the snapshot once and then reads many partitions."""
+
+    def __init__(self, settings: SourceSettings, snapshot: str | None, version: int) -> None:
+        self._settings, self._snapshot, self._version = settings, snapshot, version
+        self._database: adbc.AdbcDatabase | None = None
+        self._idle: list[adbc.AdbcConnection] = []
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def read(self, statement: str, label: str, cancel: Cancel) -> Iterator[pa.RecordBatch]:
+        """Run one statement and give its batches as the driver decodes them; the server stops when we do."""
+        connection = self._take(cancel)
+        running = _Running(connection)
+        clean = False
+        try:
+            with cancel.waking(running.cancel):
+                yield from self._batches(running, statement, label, cancel)
+                clean = not running.cancelled
+        finally:
+            running.close(abort=not clean)
+            self._give(connection, clean=clean)
+
+    def _batches(
+        self, running: _Running, statement: str, label: str, cancel: Cancel
+    ) -> Iterator[pa.RecordBatch]:
+        try:
+            reader = running.execute(statement, int(own_option(self._settings, "batch_bytes")))
+            while True:
+                cancel.check()
+                try:
+                    batch = reader.read_next_batch()
+                except StopIteration:
+                    break
+                yield batch
+            cancel.check()
+        except (adbc.Error, pa.ArrowException, OSError) as error:
+            mapped = from_statement(error, label, cancelled=cancel.is_set)
+        else:
+            return
+        raise mapped
+
+    def _take(self, cancel: Cancel) -> adbc.AdbcConnection:
+        cancel.check()
+        with self._lock:
+            if self._closed:
+                raise Unavailable("the moment of this read is over", hint="read again")
+            if self._idle:
+                return self._idle.pop()
+            try:
+                if self._database is None:
+                    self._database = adbc_driver_postgresql.connect(conninfo(self._settings))
+                connection = adbc.AdbcConnection(self._database)
+            except adbc.Error as error:
+                mapped = from_connect(error, self._settings.name)
+            else:
+                mapped = None
+        if mapped is not None:
+            raise mapped
+        try:
+            self._begin(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _begin(self, connection: adbc.AdbcConnection) -> None:
+        pairs = ", ".join(
+            f"set_config('{name}', '{value}', true)"
+            for name, value in session_settings(self._settings, self._version).items()
+        )
+        try:
+            _run(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            if self._snapshot is not None:
+                try:
+                    _run(connection, f"SET TRANSACTION SNAPSHOT '{self._snapshot}'")
+                except adbc.Error as error:
+                    if sqlstate_of(error) not in ("22023", "42704", "55000"):
+                        raise
+                    gone = Unavailable(
+                        f"{self._settings.name}: the moment that this read began in is gone",
+                        hint="its leading connection ended; start the read again from the beginning",
+                    )
+                else:
+                    gone = None
+                if gone is not None:
+                    raise gone
+            _run(connection, f"select {pairs}")
+        except adbc.Error as error:
+            mapped = from_statement(error, self._settings.name)
+        else:
+            return
+        raise mapped
+
+    def _give(self, connection: adbc.AdbcConnection, *, clean: bool) -> None:
+        with self._lock:
+            if clean and not self._closed:
+                self._idle.append(connection)
+                return
+        with contextlib.suppress(adbc.Error):
+            connection.close()
+
+    def close(self) -> None:
+        """Close what is idle; what is still reading closes when it ends."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+            database, self._database = self._database, None
+        for connection in idle:
+            with contextlib.suppress(adbc.Error):
+                connection.close()
+        if database is not None:
+            with contextlib.suppress(adbc.Error, RuntimeError):
+                database.close()
+
+
+def _run(connection: adbc.AdbcConnection, statement: str) -> None:
+    made = adbc.AdbcStatement(connection)
+    try:
+        made.set_sql_query(statement)
+        made.execute_update()
+    finally:
+        made.close()
+
+
+class _Running:
+    """A statement that another thread may cancel while this one waits for it, or after it is gone."""
+
+    def __init__(self, connection: adbc.AdbcConnection) -> None:
+        # The low-level statement on purpose: the DB-API cursor swaps the process's SIGINT handler around each blocking
+        # call, so in a worker thread it would take Ctrl-C away from the main one.
+        self._statement = adbc.AdbcStatement(connection)
+        self._reader: AdbcRecordBatchReader | None = None
+        self._lock = threading.Lock()
+        self._open = True
+        self.cancelled = False
+
+    def execute(self, statement: str, batch_bytes: int) -> AdbcRecordBatchReader:
+        self._statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(batch_bytes)})
+        self._statement.set_sql_query(statement)
+        handle, _ = self._statement.execute_query()
+        self._reader = AdbcRecordBatchReader._import_from_c(handle.address)
+        return self._reader
+
+    def cancel(self) -> None:
+        with self._lock:
+            self.cancelled = True
+            if self._open:
+                with contextlib.suppress(adbc.Error):
+                    self._statement.cancel()
+
+    def close(self, *, abort: bool) -> None:
+        # Closing a half-read COPY without cancelling would first drain it.
+        if abort:
+            self.cancel()
+        with self._lock:
+            self._open = False
+        if self._reader is not None:
+            with contextlib.suppress(adbc.Error, pa.ArrowException, OSError):
+                self._reader.close()
+        with contextlib.suppress(adbc.Error):
+            self._statement.close()
