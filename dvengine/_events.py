@@ -87,6 +87,7 @@ def subscribe(listener: Callable[[Event], None]) -> Callable[[], None]:
 def emit(event: Event) -> None:
     """Hand one event to every listener."""
     for listener in tuple(_listeners):
+        # Drawing progress must never break an extract.
         with contextlib.suppress(Exception):
             listener(event)
 

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 from dvengine._errors import ConfigError
 
@@ -56,7 +57,12 @@ class Secret:
 
 
 def expand(
-    text: str, *, where: str, environ: Mapping[str, str] | None = None, secrets: Path | None = None
+    text: str,
+    *,
+    where: str,
+    environ: Mapping[str, str] | None = None,
+    secrets: Path | None = None,
+    in_url: bool = False,
 ) -> str:
     """Replace each ``${NAME}`` by the environment variable, or by the mounted secret file, of that name.
 
@@ -65,9 +71,11 @@ def expand(
         where: The setting's name, for the error.
         environ: Defaults to the process's.
         secrets: A directory with one file per secret (Kubernetes style), or None.
+        in_url: Percent-encode each value, so that a password may hold ``@`` or ``/``; not one that the text begins with,
+            which is an address of its own.
 
     Raises:
-        ConfigError: No such variable and no such file; the hint lists where it was looked for.
+        ConfigError: No such variable and no such file, or the file cannot be read; the hint lists where it was looked for.
 
     Example:
         >>> expand("pw-${X}", where="sources.a.password", environ={"X": "1"})
@@ -76,11 +84,21 @@ def expand(
     environ = os.environ if environ is None else environ
 
     def value(match: re.Match[str]) -> str:
-        name = match[1]
+        found = look_up(match[1])
+        return quote(found, safe="") if in_url and match.start() > 0 else found
+
+    def look_up(name: str) -> str:
         if name in environ:
             return environ[name]
         if secrets is not None and "/" not in name and (file := secrets / name).is_file():
-            return file.read_text("utf-8").removesuffix("\n")
+            try:
+                return file.read_text("utf-8").removesuffix("\n")
+            except (OSError, UnicodeDecodeError):
+                # A decoding error carries the bytes.
+                raise ConfigError(
+                    f"the secret file {name} for {where} cannot be read",
+                    hint="it must be UTF-8 text, readable by this user",
+                ) from None
         looked = [f"environment variable {name}"] + ([f"secrets directory file {name}"] if secrets else [])
         raise ConfigError(f"no value for {where}", hint="looked in: " + ", ".join(looked))
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from dvengine._errors import ConfigError
 from dvengine.config._secrets import Secret, expand
-from dvengine.config._urls import Url
+from dvengine.config._urls import Url, is_secret
 
 __all__ = ["CatalogSettings", "Settings", "SourceSettings", "StoreSettings", "load_settings"]
 
@@ -66,6 +67,9 @@ _PLAIN_STORE_OPTIONS = {
 }
 
 
+_ALIAS = re.compile(r"[\w.-]+")
+
+
 class Settings:
     """The aliases, resolved late: a secret is read when its holder needs it, not when the file is.
 
@@ -104,12 +108,12 @@ class Settings:
         """Resolve a source by alias or URL."""
         url, row = self._locate("sources", name)
         password = self._secret("sources", name, row, "password") or url.password
-        return SourceSettings(
-            name if row else str(url),
-            url,
-            password,
-            {k: v for k, v in row.items() if k not in ("url", "password")},
-        )
+        rest = {k: v for k, v in row.items() if k not in ("url", "password")}
+        hidden = {k: s for k in rest if is_secret(k) and (s := self._secret("sources", name, row, k))}
+        if hidden:
+            url = replace(url, secrets={**(url.secrets or {}), **hidden})
+        options = {k: self._plain("sources", name, k, v) for k, v in rest.items() if k not in hidden}
+        return SourceSettings(name if row else str(url), url, password, options)
 
     def store(self, name: str | Path) -> StoreSettings:
         """Resolve a store by alias, URL or local path."""
@@ -121,7 +125,9 @@ class Settings:
         url, row = self._locate("stores", name)
         options = {
             **{k: v for k, v in url.options.items() if k in _PLAIN_STORE_OPTIONS},
-            **{k: str(v) for k, v in row.items() if k in _PLAIN_STORE_OPTIONS},
+            **{
+                k: str(self._plain("stores", name, k, v)) for k, v in row.items() if k in _PLAIN_STORE_OPTIONS
+            },
         }
         secrets = dict(url.secrets or {})
         for key in row:
@@ -143,10 +149,11 @@ class Settings:
         access = row.get("access", "internal")
         if access not in ("open", "internal", "restricted"):
             raise ConfigError(f"catalogs.{name}.access must be open, internal or restricted")
-        secrets = {k: s for k in ("password", "api_key") if (s := self._secret("catalogs", name, row, k))}
+        secrets = {k: s for k in row if is_secret(k) and (s := self._secret("catalogs", name, row, k))}
         if url.password and "password" not in secrets:
             secrets["password"] = url.password
-        options = {k: str(v) for k, v in row.items() if k not in ("url", "access", "password", "api_key")}
+        rest = {k: v for k, v in row.items() if k not in ("url", "access") and not is_secret(k)}
+        options = {k: str(self._plain("catalogs", name, k, v)) for k, v in rest.items()}
         return CatalogSettings(name if row else str(url), url, access, options, secrets)
 
     def key(self, name: str) -> Secret:
@@ -158,11 +165,16 @@ class Settings:
         row = self._row("keys", name)
         secret = self._secret("keys", name, row, "secret")
         if secret is None:
-            raise ConfigError(f"no key named {name!r}", hint=self._suggest("keys", name))
+            # The name is not repeated: somebody may have passed the key itself.
+            raise ConfigError("no key of that name", hint=self._suggest("keys", name))
         return secret
 
     def _row(self, kind: str, name: str) -> dict[str, Any]:
-        row = dict(self._raw.get(kind, {}).get(name, {}))
+        listed = self._raw.get(kind, {})
+        row = listed.get(name, {}) if isinstance(listed, Mapping) else None
+        if not isinstance(row, Mapping):
+            raise ConfigError(f"{kind} must be tables", hint=f'write [{kind}.alias], then url = "…" below it')
+        row = dict(row)
         prefix = f"DVENGINE_{kind}__{name}__".upper().replace("-", "_")
         for variable, value in self._environ.items():
             if variable.startswith(prefix):
@@ -172,12 +184,23 @@ class Settings:
     def _locate(self, kind: str, name: str) -> tuple[Url, dict[str, Any]]:
         if "://" in name:
             return Url.parse(name), {}
+        if not _ALIAS.fullmatch(name):
+            # Not repeated: a URL without its scheme may hold a password.
+            raise ConfigError(
+                f"this is neither an alias of {kind} nor a URL",
+                hint="an alias is letters, digits, '_', '-' and '.'; a URL has ://",
+            )
         row = self._row(kind, name)
         if "url" not in row:
             raise ConfigError(f"no {kind[:-1]} named {name!r}", hint=self._suggest(kind, name))
-        return Url.parse(
-            expand(str(row["url"]), where=f"{kind}.{name}.url", environ=self._environ, secrets=self._secrets)
-        ), row
+        where = f"{kind}.{name}.url"
+        text = expand(str(row["url"]), where=where, environ=self._environ, secrets=self._secrets, in_url=True)
+        return Url.parse(text), row
+
+    def _plain(self, kind: str, name: str, key: str, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return expand(value, where=f"{kind}.{name}.{key}", environ=self._environ, secrets=self._secrets)
 
     def _secret(self, kind: str, name: str, row: Mapping[str, Any], key: str) -> Secret | None:
         if key not in row:

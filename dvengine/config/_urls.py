@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from dvengine._errors import ConfigError
 from dvengine.config._secrets import Secret
 
-__all__ = ["Url"]
+__all__ = ["Url", "is_secret"]
 
 _SECRET_OPTIONS = (
     "password",
@@ -20,11 +20,14 @@ _SECRET_OPTIONS = (
     "sslpassword",
     "passphrase",
     "credential",
+    "authorization",
 )
 
 
-def _is_secret(option: str) -> bool:
-    return any(word in option.lower() for word in _SECRET_OPTIONS)
+def is_secret(option: str) -> bool:
+    """Whether an option of that name holds a secret, and so must never be shown."""
+    name = option.lower()
+    return name == "sig" or any(word in name for word in _SECRET_OPTIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,8 @@ class Url:
         """Parse ``scheme://user:password@host:port/path?option=value``.
 
         Raises:
-            ConfigError: No scheme, or a port that is not a number. The text is not repeated, for it may hold a password.
+            ConfigError: No scheme, a port that is not a number, or a ``#``, ``/`` or ``?`` that must have been meant as part of a
+                password. The text is not repeated, for it may hold one.
         """
         try:
             parts = urlsplit(text)
@@ -73,10 +77,18 @@ class Url:
                 "an address needs a scheme",
                 hint="for example postgresql://host/database or s3://bucket/prefix",
             )
-        pairs = parse_qsl(parts.query, keep_blank_values=True)
+        after_host = parts.path + parts.query
+        if parts.fragment or (":" in parts.netloc and "@" not in parts.netloc and "@" in after_host):
+            # user:12/34@host would otherwise be host "user", port 12, and the password's tail a path to show.
+            raise ConfigError(
+                "this URL is ambiguous", hint="percent-encode: # is %23, / is %2F, ? is %3F, @ is %40"
+            )
+        # Unlike in an HTML form, + is itself: keys and passwords hold it.
+        halves = [pair.partition("=") for pair in parts.query.split("&") if pair]
+        pairs = [(unquote(name), unquote(value)) for name, _, value in halves]
         password = unquote(parts.password) if parts.password is not None else None
-        options = {k: v for k, v in pairs if not _is_secret(k)}
-        hidden = {k: Secret.literal(v, origin="the URL") for k, v in pairs if _is_secret(k)}
+        options = {k: v for k, v in pairs if not is_secret(k)}
+        hidden = {k: Secret.literal(v, origin="the URL") for k, v in pairs if is_secret(k)}
         if password is None and "password" in hidden:
             password = hidden.pop("password").reveal()
         return cls(
@@ -94,7 +106,7 @@ class Url:
         user = f"{quote(self.user, safe='')}@" if self.user else ""
         host = f"[{self.host}]" if self.host and ":" in self.host else quote(self.host or "", safe="")
         port = f":{self.port}" if self.port is not None else ""
-        query = f"?{urlencode(self.options, safe='/')}" if self.options else ""
+        query = f"?{urlencode(self.options, safe='/', quote_via=quote)}" if self.options else ""
         return f"{self.scheme}://{user}{host}{port}{quote(self.path)}{query}"
 
     def __repr__(self) -> str:
