@@ -11,6 +11,7 @@ from dvengine.arrow._types import (
     fixed_zone,
     plain_schema,
     plain_type,
+    rows_only,
     with_schema,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "fixed_zone",
     "plain_schema",
     "plain_type",
+    "rows_only",
     "with_schema",
 ]

@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 
 from dvengine._errors import InputError, TypeMapError
-from dvengine.arrow._types import check_names, contains, plain_schema
+from dvengine.arrow._types import check_names, contains, plain_schema, rows_only
 
 __all__ = ["Dtypes", "from_pandas", "to_pandas"]
 
@@ -67,7 +67,7 @@ def to_pandas(table: pa.Table, *, dtypes: Dtypes = "exact") -> pd.DataFrame:
     extensions = [f.name for f in table.schema if isinstance(f.type, pa.BaseExtensionType)]
     for name in extensions:
         position = table.column_names.index(name)
-        column = table.column(position)
+        column: Any = table.column(position)
         storage = pa.chunked_array([c.storage for c in column.chunks], column.type.storage_type)
         table = table.set_column(position, name, storage)
     table = table.unify_dictionaries()
@@ -114,8 +114,7 @@ def from_pandas(frame: pd.DataFrame) -> pa.Table:
     columns = [*_index_columns(frame), *_labelled(frame)]
     check_names([name for name, _ in columns], what="the frame, its index included,")
     if not columns:
-        empty = pa.RecordBatch.from_struct_array(pa.nulls(len(frame), pa.struct([])))
-        return pa.Table.from_batches([empty])
+        return pa.Table.from_batches([rows_only(len(frame))])
     table = pa.table([_column(name, values) for name, values in columns], names=[name for name, _ in columns])
     return table.cast(plain_schema(table.schema))
 
@@ -151,7 +150,7 @@ def _index_columns(frame: pd.DataFrame) -> list[tuple[str, Any]]:
     return [(str(name), index.get_level_values(i).to_series()) for i, name in enumerate(names)]
 
 
-def _column(name: str, values: pd.Series[Any]) -> pa.ChunkedArray | pa.Array:
+def _column(name: str, values: pd.Series[Any]) -> Any:
     dtype = values.dtype
     if isinstance(dtype, pd.SparseDtype) or (isinstance(dtype, np.dtype) and dtype.kind == "c"):
         raise TypeMapError(

@@ -72,7 +72,8 @@ class BatchStream:
             self.close()
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        return self.reader().__arrow_c_stream__(requested_schema)
+        reader: Any = self.reader()
+        return reader.__arrow_c_stream__(requested_schema)
 
     def reader(self) -> pa.RecordBatchReader:
         """Return the stream as a pyarrow reader; this is the one pass."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pyarrow as pa
 
 from dvengine._errors import InputError, TypeMapError
+
+_make: Any = pa  # the stubs know types only where they are spelled out; here they are computed
 
 __all__ = [
     "apply_types",
@@ -19,6 +22,7 @@ __all__ = [
     "fixed_zone",
     "plain_schema",
     "plain_type",
+    "rows_only",
     "with_schema",
 ]
 
@@ -83,7 +87,7 @@ def fixed_zone(zone: str | None) -> str | None:
     return zone
 
 
-def plain_type(kind: pa.DataType) -> pa.DataType:
+def plain_type(kind: Any) -> Any:
     """Return the type as this house spells it: 32-bit offsets, one spelling of zones, no views.
 
     Engines hand back ``large_string`` and ``string_view`` for what went in as ``string``; the values are the same.
@@ -92,13 +96,13 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
         >>> plain_type(pa.list_(pa.large_string()))
         ListType(list<item: string>)
     """
-    t = pa.types
+    t, make = pa.types, _make
     if t.is_large_string(kind) or t.is_string_view(kind):
         return pa.string()
     if t.is_large_binary(kind) or t.is_binary_view(kind):
         return pa.binary()
     if t.is_timestamp(kind):
-        return pa.timestamp(kind.unit, fixed_zone(kind.tz))
+        return make.timestamp(kind.unit, fixed_zone(kind.tz))
     if t.is_list(kind) or t.is_large_list(kind):
         return pa.list_(_plain_field(kind.value_field))
     if t.is_fixed_size_list(kind):
@@ -106,19 +110,30 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
     if t.is_struct(kind):
         return pa.struct([_plain_field(kind.field(i)) for i in range(kind.num_fields)])
     if t.is_map(kind):
-        return pa.map_(plain_type(kind.key_type), _plain_field(kind.item_field))
+        return make.map_(plain_type(kind.key_type), _plain_field(kind.item_field))
     if t.is_dictionary(kind):
-        return pa.dictionary(kind.index_type, plain_type(kind.value_type), kind.ordered)
+        return make.dictionary(kind.index_type, plain_type(kind.value_type), kind.ordered)
     return kind
 
 
-def _plain_field(field: pa.Field) -> pa.Field:
+def _plain_field(field: pa.Field[Any]) -> pa.Field[Any]:
     return pa.field(field.name, plain_type(field.type), field.nullable)
 
 
 def plain_schema(schema: pa.Schema) -> pa.Schema:
     """Return the schema without metadata: what pandas, Polars and drivers leave there must not reach a package."""
     return pa.schema([_plain_field(field) for field in schema])
+
+
+def rows_only(count: int) -> pa.RecordBatch:
+    """Return a batch of rows without columns.
+
+    Example:
+        >>> rows_only(2).num_rows
+        2
+    """
+    empty: Any = pa.array([{}] * count, pa.struct([]))
+    return pa.RecordBatch.from_struct_array(empty)
 
 
 def with_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
@@ -157,7 +172,7 @@ def apply_types(schema: pa.Schema, types: dict[str, pa.DataType]) -> pa.Schema:
     return pa.schema([f.with_type(types.get(f.name, f.type)) for f in schema])
 
 
-def cast_array(array: pa.Array, kind: pa.DataType, *, column: str) -> pa.Array:
+def cast_array(array: Any, kind: Any, *, column: str) -> Any:
     """Cast, losing nothing.
 
     Guarantees: an overflow, a cut fraction or digit, a sub-unit of time, or text that is not a number raises; the message
@@ -199,7 +214,7 @@ def cast_array(array: pa.Array, kind: pa.DataType, *, column: str) -> pa.Array:
         ) from None
 
 
-def _dictionary(array: pa.DictionaryArray, kind: pa.DictionaryType) -> pa.Array:
+def _dictionary(array: Any, kind: Any) -> Any:
     return pa.DictionaryArray.from_arrays(
         array.indices.cast(kind.index_type), array.dictionary.cast(kind.value_type), ordered=kind.ordered
     )

@@ -2,6 +2,7 @@
 
 from dvengine.datasets._build import from_object, from_parquet, from_source
 from dvengine.datasets._dataset import Dataset
+from dvengine.datasets._files import from_files
 from dvengine.datasets._write import WriteReceipt
 
-__all__ = ["Dataset", "WriteReceipt", "from_object", "from_parquet", "from_source"]
+__all__ = ["Dataset", "WriteReceipt", "from_files", "from_object", "from_parquet", "from_source"]

@@ -71,6 +71,7 @@ def scan(origin: Origin, *, done: Callable[[Run], None]) -> pl.LazyFrame:
                 frame = frame_of(batch, ordered)
                 empty = False
                 yield frame if predicate is None else frame.filter(predicate)
+        run.check()
         if empty:
             yield frame_of(project(schema, want.columns).empty_table(), ordered)
         if bound is None:
@@ -145,12 +146,13 @@ class LazyOrigin:
     def stream(self, want: Want, run: Run) -> BatchStream:
         """Run the plan in a thread of its own; at most a few chunks wait for the reader."""
         out = project(self.schema(), want.columns)
-        plan = self.plan(run)
+        inner = run.inner()
+        plan = self.plan(inner)
         if want.columns is not None:
             plan = plan.select(want.columns)
         if want.limit is not None:
             plan = plan.head(want.limit)
-        return BatchStream(out, _deliver(plan, out, run))
+        return BatchStream(out, _deliver(plan, out, inner))
 
 
 class _Channel:

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from dvengine import run as _run
-from dvengine._errors import StreamConsumed
-from dvengine.arrow import BatchStream, check_names, plain_schema, with_schema
+from dvengine._errors import Cancelled, StreamConsumed
+from dvengine.arrow import BatchStream, check_names, plain_schema, rows_only, with_schema
 from dvengine.connectors import Filter, Request, Scan, Source
 
 __all__ = ["Origin", "Run", "SourceOrigin", "StreamOrigin", "TableOrigin", "Want", "merged"]
@@ -33,34 +33,59 @@ ALL = Want()
 
 
 class Run:
-    """One reading of one dataset: which scans it opened, and how to stop them. Thread-safe."""
+    """One reading of one dataset: which scans it opened, and how to stop them. Thread-safe.
 
-    def __init__(self, *, dry: bool = False) -> None:
+    A query inside a query has a run of its own, so that the end of one reading of a table never ends another; scans are told
+    to the outer run, and stopping the outer one stops those inside.
+    """
+
+    def __init__(self, *, outer: Run | None = None, dry: bool = False) -> None:
         self._lock = threading.Lock()
+        self._outer = outer
         self._scans: list[dict[str, Any]] = []
-        self._streams: list[BatchStream] = []
+        self._stops: list[Callable[[], None]] = []
+        self.stopped = False
         self.dry = dry  # scans note what they were asked for, and give no rows
         self.inputs: list[Origin] = []
         self.wants: list[tuple[Origin, Want]] = []
+
+    def inner(self) -> Run:
+        """Return a run within this one."""
+        run = Run(outer=self)
+        with self._lock:
+            self._stops.append(run.stop)
+        return run
 
     def saw(self, scan: dict[str, Any]) -> None:
         """Note a scan."""
         with self._lock:
             if scan not in self._scans:
                 self._scans.append(scan)
+        if self._outer is not None:
+            self._outer.saw(scan)
 
     def opened(self, stream: BatchStream) -> BatchStream:
         """Keep a stream, to be closed if the run stops early."""
         with self._lock:
-            self._streams.append(stream)
+            self._stops.append(stream.close)
         return stream
 
+    def check(self) -> None:
+        """Raise if the run was stopped: a stream closed from outside looks like one that ended.
+
+        Raises:
+            Cancelled: Stopped.
+        """
+        if self.stopped:
+            raise Cancelled("the read was stopped")
+
     def stop(self) -> None:
-        """Close every stream of this run; idempotent."""
+        """Close every stream of this run, and of the runs within; idempotent."""
+        self.stopped = True
         with self._lock:
-            streams, self._streams = self._streams, []
-        for stream in streams:
-            stream.close()
+            stops, self._stops = self._stops, []
+        for stop in stops:
+            stop()
 
     @property
     def lineage(self) -> Lineage:
@@ -121,11 +146,6 @@ def shape(
         yield with_schema(batch, out)
         if left == 0:
             return
-
-
-def rows_only(count: int) -> pa.RecordBatch:
-    """Return a batch of rows without columns."""
-    return pa.RecordBatch.from_struct_array(pa.array([{}] * count, pa.struct([])))
 
 
 def project(schema: pa.Schema, columns: tuple[str, ...] | None) -> pa.Schema:
@@ -245,5 +265,6 @@ class SourceOrigin:
         def deliver() -> Iterator[pa.RecordBatch]:
             with closing(run.opened(_run.stream(self.source, request, on_scan=saw))) as upstream:
                 yield from shape(iter(upstream), replace(want, limit=request.limit), upstream.schema, out)
+                run.check()
 
         return BatchStream(out, deliver())

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
 
 from dvengine._errors import DvengineError, InputError, NotSupported, QueryError, TypeMapError
-from dvengine.arrow import contains, plain_schema, with_schema
-from dvengine.datasets._origins import rows_only
+from dvengine.arrow import contains, plain_schema, rows_only, with_schema
 
 __all__ = ["arrow_schema", "batches_of", "categories", "frame_of", "mapped", "polars_schema"]
 
@@ -54,7 +54,7 @@ def categories(table: pa.Table) -> dict[str, list[str]]:
         kind = column.type
         if not (pa.types.is_dictionary(kind) and kind.ordered and pa.types.is_string(kind.value_type)):
             continue
-        chunks = table.column(column.name).chunks
+        chunks: Any = table.column(column.name).chunks
         values = chunks[0].dictionary.to_pylist() if chunks else []
         alike = all(chunk.dictionary.equals(chunks[0].dictionary) for chunk in chunks)
         if alike and None not in values and len(set(values)) == len(values):
@@ -69,8 +69,9 @@ def frame_of(data: pa.Table | pa.RecordBatch, ordered: Categories) -> pl.DataFra
     table = pa.Table.from_batches([data]) if isinstance(data, pa.RecordBatch) else data
     for i, column in enumerate(table.schema):
         if isinstance(column.type, pa.BaseExtensionType):
-            chunks = [chunk.storage for chunk in table.column(i).chunks]
-            table = table.set_column(i, column.name, pa.chunked_array(chunks, column.type.storage_type))
+            found: Any = table.column(i)
+            storage = pa.chunked_array([c.storage for c in found.chunks], found.type.storage_type)
+            table = table.set_column(i, column.name, storage)
     frame = pl.DataFrame(table)
     enums = {name: pl.Enum(values) for name, values in ordered.items() if name in frame.columns}
     return frame.cast(enums) if enums else frame  # type: ignore[arg-type]

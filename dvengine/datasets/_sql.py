@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -31,16 +32,19 @@ class _Table:
         self.error: BaseException | None = None
 
     def __arrow_c_schema__(self) -> object:
-        return self._origin.schema().__arrow_c_schema__()
+        schema: Any = self._origin.schema()
+        return schema.__arrow_c_schema__()
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         schema = self._origin.schema()
-        return pa.RecordBatchReader.from_batches(schema, self._batches()).__arrow_c_stream__(requested_schema)
+        reader: Any = pa.RecordBatchReader.from_batches(schema, self._batches())
+        return reader.__arrow_c_stream__(requested_schema)
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         try:
             with self._run.opened(self._origin.stream(Want(), self._run)) as stream:
                 yield from stream
+            self._run.check()
         except GeneratorExit:
             raise
         except BaseException as error:
@@ -98,7 +102,7 @@ class SqlOrigin:
         """Run the query; batches come as DuckDB makes them."""
         schema = self.schema()
         out = project(schema, want.columns)
-        return BatchStream(out, shape(self._deliver(schema, run), want, schema, out))
+        return BatchStream(out, shape(self._deliver(schema, run.inner()), want, schema, out))
 
     def _deliver(self, schema: pa.Schema, run: Run) -> Iterator[pa.RecordBatch]:
         tables = {name: _Table(origin, run) for name, origin in self._tables.items()}

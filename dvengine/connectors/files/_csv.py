@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
@@ -112,7 +112,7 @@ def batches(
     names, delimiter = _header(store, path, options)
     bad: list[int | None] = []
 
-    def ragged(row: Any) -> str:
+    def ragged(row: Any) -> Literal["error"]:
         bad.append(row.number)
         return "error"
 

@@ -84,14 +84,16 @@ def _parts(store: Store, prefix: str) -> set[str]:
 
 
 def _whole(path: str, visible: dict[str, set[str]]) -> bool:
-    """Whether the nearest managed folder lists the file; its manifest names keys relative to itself or to the store."""
+    """Whether the nearest folder with a manifest lists the file.
+
+    A manifest names keys of the store that it was written through, which may be rooted higher than ours.
+    """
     inside = [prefix for prefix in visible if not prefix or path.startswith(prefix + "/")]
     if not inside:
         return True
     nearest = max(inside, key=len)
-    return any(path in visible[prefix] for prefix in inside) or any(
-        path == f"{nearest}/{key}" or path.endswith("/" + key) for key in visible[nearest]
-    )
+    below = path[len(nearest) + 1 :] if nearest else path
+    return any(key == below or key.endswith("/" + below) for key in visible[nearest])
 
 
 def hive(paths: Iterable[str]) -> dict[str, dict[str, str | None]]:
@@ -115,4 +117,4 @@ def hive(paths: Iterable[str]) -> dict[str, dict[str, str | None]]:
             f"the folders of {odd!r} have other names than those of the other files",
             hint="name=value folders become columns, so all files need the same; hive=False ignores them",
         )
-    return found if names and next(iter(names)) else {}
+    return found if any(names) else {}

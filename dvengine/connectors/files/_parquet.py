@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 import pyarrow.parquet as pq
 
 from dvengine._errors import DvengineError, TypeMapError, VerificationFailed
-from dvengine.arrow import apply_types, cast_array, check_names, plain_schema
+from dvengine.arrow import apply_types, cast_array, check_names, plain_schema, rows_only
 from dvengine.stores import Store
 
 __all__ = ["Footer", "batches", "footer"]
@@ -85,9 +85,7 @@ def batches(
     with _opened(store, path) as file:
         if not columns:
             for index in groups:
-                yield pa.RecordBatch.from_struct_array(
-                    pa.array([{}] * file.metadata.row_group(index).num_rows, pa.struct([]))
-                )
+                yield rows_only(file.metadata.row_group(index).num_rows)
             return
         if not groups:
             return
@@ -117,12 +115,13 @@ def _again(
 
 def _exact_int96(
     micros: Any, nanos: pa.RecordBatch, millis: pa.RecordBatch, name: str, kind: pa.DataType
-) -> pa.Array[Any]:
+) -> Any:
     """Return the instants of an INT96 column, if they are what the file holds.
 
     The reader cuts nanoseconds and wraps what lies outside the asked-for unit, both without a word; the same values read
     in three units agree only where nothing was lost.
     """
+    pc: Any = pyarrow.compute
     ns, ms = nanos.column(name), millis.column(name)
     us = micros.cast(pa.int64())
     coarse = ms.cast(pa.int64())

@@ -20,7 +20,7 @@ from dvengine.stores import Store
 __all__ = ["Files"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class FilesScan:
     """See `dvengine.connectors.Scan`."""
 
