@@ -66,12 +66,14 @@ def translate(error: BaseException, store: str, verb: str, path: str) -> Dvengin
     ):
         return AccessDenied(f"{subject}: {_denied(code)}", hint=_denied_hint(code))
     if number is not None:
+        if number in (errno.ENOTDIR, errno.EISDIR) and verb in ("read", "delete"):
+            return NotFound(f"{path!r} is not there in {store}")
         return _from_errno(number, subject)
     if isinstance(error, obs.NotSupportedError):
         return NotSupported(f"{subject}: this store cannot do that")
     if isinstance(error, obs.PreconditionError) or status in (409, 412):
         return Conflict(f"{subject}: another writer changed it", retryable=True)
-    if "Invalid range" in text or status == 416:
+    if "nvalidRange" in text or "nvalid range" in text or status == 416:
         return InputError(f"{subject}: the range lies outside the object")
     if "builder error" in text:
         return InputError(

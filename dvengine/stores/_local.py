@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -24,7 +25,10 @@ def create_durably(path: Path, data: bytes) -> None:
         FileExistsError: The name is taken.
         OSError: Whatever else the file system says.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, "a file stands where a folder is needed") from None
     temporary = path.with_name(f"{path.name}#{secrets.randbelow(10**18)}")
     try:
         with temporary.open("xb") as file:

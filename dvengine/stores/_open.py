@@ -59,7 +59,7 @@ def _folder(settings: StoreSettings) -> tuple[Any, str, Path | None]:
             "a file URL has no host",
             hint="write file:///an/absolute/path, with three slashes, or just the path",
         )
-    root = Path(settings.url.path or "/").absolute()
+    root = Path(settings.url.path or "/").resolve()
     if root.exists() and not root.is_dir():
         raise ConfigError(
             f"{root.name!r} is a file, and a store is a folder", hint="name the folder around it"
@@ -86,6 +86,7 @@ def _s3(settings: StoreSettings) -> tuple[Any, str, Path | None]:
     provider = None
     if "access_key_id" in settings.secrets and "secret_access_key" in settings.secrets:
         provider = _S3Credentials(settings.secrets)
+        provider()  # a missing variable is told here, by its name, rather than in the middle of an upload
     with boundary(settings.name, "open", ""):
         inner = S3Store(
             _bucket(settings),
@@ -109,7 +110,7 @@ class _S3Credentials:
             "access_key_id": self._secrets["access_key_id"].reveal(),
             "secret_access_key": self._secrets["secret_access_key"].reveal(),
             "token": token.reveal() if token else None,
-            "expires_at": dt.datetime.now(dt.UTC) + dt.timedelta(minutes=6),
+            "expires_at": dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1),
         }
 
 

@@ -30,13 +30,32 @@ _GROUP_BYTES = 64 << 20
 def schema_sha256(schema: pa.Schema) -> str:
     """Return the hash of names, types and nullability, in order.
 
-    Metadata is left out: reading a part back adds keys of the format's own.
+    Metadata and the names of list items are left out: reading a part back gives the format's own.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> schema_sha256(pa.schema({"a": pa.list_(pa.field("x", pa.int32()))})) == schema_sha256(
+        ...     pa.schema({"a": pa.list_(pa.int32())}, metadata={"k": "v"})
+        ... )
+        True
     """
-    return hashlib.sha256(_bare(schema).serialize()).hexdigest()
+    bare = pa.schema([_bare(field, field.name) for field in schema])
+    return hashlib.sha256(bare.serialize()).hexdigest()
 
 
-def _bare(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([pa.field(f.name, f.type, nullable=f.nullable) for f in schema])
+def _bare(field: pa.Field[Any], name: str) -> pa.Field[Any]:
+    kind: Any = field.type
+    if pa.types.is_struct(kind):
+        kind = pa.struct([_bare(child, child.name) for child in kind])
+    elif pa.types.is_map(kind):
+        kind = pa.map_(kind.key_type, _bare(kind.item_field, "value"), kind.keys_sorted)
+    elif pa.types.is_fixed_size_list(kind):
+        kind = pa.list_(_bare(kind.value_field, "item"), kind.list_size)
+    elif pa.types.is_large_list(kind):
+        kind = pa.large_list(_bare(kind.value_field, "item"))
+    elif pa.types.is_list(kind):
+        kind = pa.list_(_bare(kind.value_field, "item"))
+    return pa.field(name, kind, nullable=field.nullable)
 
 
 class ParquetPart:
@@ -90,10 +109,11 @@ class ParquetPart:
         if not self._pending:
             return
         table = pa.Table.from_batches(self._pending, schema=self._schema)
-        rows_that_fit = max(int(table.num_rows * _GROUP_BYTES / max(self._pending_bytes, 1)), 1)
+        # One group as a rule; a batch far larger than a group becomes several of equal size.
+        groups = max(round(self._pending_bytes / _GROUP_BYTES), round(table.num_rows / _GROUP_ROWS), 1)
         self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
         with self._aborting():
-            self._writer.write_table(table, row_group_size=min(_GROUP_ROWS, max(rows_that_fit, 1024)))
+            self._writer.write_table(table, row_group_size=-(-table.num_rows // groups))
 
     def finish(self) -> PartReceipt:
         """Complete the upload; the object exists from now on, whole."""

@@ -18,7 +18,7 @@ def checked(path: str, *, what: str = "key") -> str:
     """Return the key unchanged, or refuse it.
 
     Raises:
-        InputError: Empty, absolute, with an empty, ``.`` or ``..`` segment, with control characters, ending in ``#`` and
+        InputError: Empty, absolute, with an empty, ``.`` or ``..`` segment, with control characters or a backslash, ending in ``#`` and
             digits, or longer than 1024 bytes.
 
     Example:
@@ -32,6 +32,8 @@ def checked(path: str, *, what: str = "key") -> str:
     segments = path.split("/")
     if not path:
         why = "it is empty"
+    elif "\\" in path:
+        why = "it has a backslash, which some stores read as a slash"
     elif _CONTROL.search(path):
         why = "it has control characters"
     elif path.startswith("/"):

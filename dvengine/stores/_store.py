@@ -12,7 +12,14 @@ from typing import Any
 import obstore
 import pyarrow as pa
 
-from dvengine._errors import AlreadyExists, DvengineError, NotSupported, VerificationFailed
+from dvengine._errors import (
+    AlreadyExists,
+    DvengineError,
+    NotFound,
+    NotSupported,
+    Unavailable,
+    VerificationFailed,
+)
 from dvengine.stores import _local
 from dvengine.stores._faults import boundary
 from dvengine.stores._parts import ParquetPart
@@ -93,21 +100,38 @@ class ObjectStore:
         """Put, if and only if the key is free.
 
         Guarantees: of any number of writers, one succeeds and the others get `AlreadyExists`. When the reply to our own
-        write was lost and the retry finds the key taken by the very same bytes, that is success.
+        write was lost, the key is read back: the very same bytes are success.
         """
-        key = self.key(path)
-        try:
-            with boundary(self.name, "create", path):
-                if self.root is None:
-                    obstore.put(self.inner, key, data, mode="create", use_multipart=False)
-                else:
-                    try:
-                        _local.create_durably(self.root / path, data)
-                    except FileExistsError:
-                        raise AlreadyExists(f"{path!r} is already there in {self.name}") from None
-        except AlreadyExists:
-            if self.get(path) != data:
-                raise
+        self.key(path)
+        for left in (2, 1, 0):
+            try:
+                return self._create_once(path, data)
+            except (AlreadyExists, Unavailable) as error:
+                # Taken, or nobody knows. The library does not retry such a write by itself, for it may have happened.
+                try:
+                    if self.get(path) == data:
+                        return None
+                    taken = True
+                except NotFound:  # not written, or gone again, or a folder of that name
+                    taken = isinstance(error, AlreadyExists)
+                except DvengineError:
+                    raise error from None
+                if taken:
+                    raise AlreadyExists(f"{path!r} is already there in {self.name}") from None
+                if not left or not error.retryable:
+                    raise
+                time.sleep(0.2)
+        return None
+
+    def _create_once(self, path: str, data: bytes) -> None:
+        with boundary(self.name, "create", path):
+            if self.root is None:
+                obstore.put(self.inner, self.key(path), data, mode="create", use_multipart=False)
+                return
+            try:
+                _local.create_durably(self.root / path, data)
+            except FileExistsError:
+                raise AlreadyExists(f"{path!r} is already there in {self.name}") from None
 
     def put(self, path: str, data: bytes, *, media_type: str | None = None) -> None:
         """Put, replacing whatever is there; readers see the old bytes or the new ones."""
@@ -121,20 +145,18 @@ class ObjectStore:
     def delete(self, path: str) -> None:
         """Remove; a missing object is fine."""
         key = self.key(path)
-        with boundary(self.name, "delete", path):
-            try:
-                obstore.delete(self.inner, key)
-            except FileNotFoundError:
-                return
+        with contextlib.suppress(NotFound), boundary(self.name, "delete", path):
+            obstore.delete(self.inner, key)
 
     def part(self, path: str, schema: pa.Schema, *, partition_id: str | None = None) -> PartWriter:
         """Begin a Parquet part. Leaving it without ``finish()`` leaves nothing behind."""
+        self.key(path)
         return ParquetPart(self, path, schema, partition_id=partition_id)
 
     def open_parquet(self, path: str) -> Any:
-        """Open an object as a seekable ``pyarrow.NativeFile``; local files are mapped, remote ones read by ranges."""
+        """Open an object as a seekable ``pyarrow.NativeFile``; remote ones are read by ranges."""
         if self.root is not None:
-            self.key(path)
+            self.head(path)  # pyarrow is vague about folders
             with boundary(self.name, "read", path):
                 return pa.OSFile(str(self.root / path), "rb")
         return open_ranges(self, path)
