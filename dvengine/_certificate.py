@@ -33,6 +33,17 @@ class Certificate:
         seconds: Time taken to choose and prove.
         linked_to: table_sha256 of other tables proven in the same system.
         engine: ``dvengine`` and its version.
+
+    Example:
+        >>> certificate = Certificate(
+        ...     table_sha256="9f86d081", rule="threshold(5)", attacker="outsider", method="cycles, integer proof", cells=120,
+        ...     primary=3, secondary=5, lower_bound=4, min_width=6.0, required_width=1.0, uncertified=0, exact=8,
+        ...     solver="HiGHS 1.11", max_residual=0.0, seed=0, seconds=0.2,
+        ... )
+        >>> certificate.valid, certificate.hidden
+        (True, 8)
+        >>> sorted(set(certificate.public()) & {"primary", "secondary", "hidden"})
+        ['hidden']
     """
 
     table_sha256: str

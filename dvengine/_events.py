@@ -35,6 +35,11 @@ class Event:
         seconds: Since the span's start.
         time: Wall clock at emission, seconds since the epoch.
         note: A short fixed phrase such as ``consistent`` or an error's kind.
+
+    Example:
+        >>> event = Event(stage="read", name="person", state="end", span=1, rows=2_000_000, seconds=1.6)
+        >>> f"{event.name}: {event.rows:,} rows, {event.rows / event.seconds:,.0f} a second"
+        'person: 2,000,000 rows, 1,250,000 a second'
     """
 
     stage: Stage

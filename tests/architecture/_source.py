@@ -80,8 +80,9 @@ def imports(module: Module) -> Iterator[Import]:
         elif isinstance(node, ast.Call) and node.args:
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             first = node.args[0]
+            ours = called == "require" and any(keyword.arg == "extra" for keyword in node.keywords)
             if (
-                called in ("require", "import_module", "find_spec", "__import__")
+                (ours or called in ("import_module", "find_spec", "__import__"))
                 and isinstance(first, ast.Constant)
                 and isinstance(first.value, str)
             ):

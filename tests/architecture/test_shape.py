@@ -95,8 +95,8 @@ BARE = re.compile(r"#\s*(noqa(: [A-Z0-9, ]+)?|type: ignore.*|fmt: .*)")
 def wide_catches(module: Module) -> Iterator[int]:
     for node in walk(module.tree):
         if isinstance(node, ast.ExceptHandler) and catches_everything(node.type):
-            reraises = isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None
-            if not reraises:  # cleaning up and going on failing needs no excuse
+            # One that goes on failing, in its own words or ours, needs no excuse.
+            if not any(isinstance(inner, ast.Raise) for inner in ast.walk(node)):
                 yield node.lineno
         elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "suppress":
             yield from [node.lineno for argument in node.args if catches_everything(argument)]
