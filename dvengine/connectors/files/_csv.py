@@ -147,9 +147,9 @@ def _mapped(
 ) -> DvengineError:
     """Return our own error: Arrow's text holds the row."""
     if bad:
-        where = f", row {bad[0]}" if bad[0] is not None else ""
+        where = f", row {bad[0]} from the top of the file," if bad[0] is not None else ""
         return InputError(
-            f"{path!r}{where} does not have {len(names)} cells (row 1 is the header)",
+            f"{path!r}{where} does not have {len(names)} cells as the header has",
             hint="a delimiter or a line break may lack its quotes",
         )
     text = str(error)
