@@ -1,7 +1,7 @@
 """Write the generated reference pages, then build the site strictly.
 
-    python docs/build.py            pages and site (into site/)
-    python docs/build.py --check    fail if a generated page is stale; builds nothing
+python docs/build.py            pages and site (into site/)
+python docs/build.py --check    fail if a generated page is stale; builds nothing
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ def api_page() -> str:
     import dvengine as dv
 
     lines = ["# API", "", "Generated from the docstrings. Everything here is importable from `dvengine`.", ""]
-    errors = [n for n in dv.__all__ if inspect.isclass(getattr(dv, n)) and issubclass(getattr(dv, n), Exception)]
+    errors = [
+        n for n in dv.__all__ if inspect.isclass(getattr(dv, n)) and issubclass(getattr(dv, n), Exception)
+    ]
     for name in dv.__all__:
         if name in errors:
             continue
@@ -29,7 +31,16 @@ def api_page() -> str:
         if inspect.isclass(thing):
             for attribute, member in sorted(vars(thing).items()):
                 if not attribute.startswith("_") and inspect.isfunction(member) and member.__doc__:
-                    lines += [f"### {name}.{attribute}", "", "```python", _signature(attribute, member), "```", "", *_doc(member), ""]
+                    lines += [
+                        f"### {name}.{attribute}",
+                        "",
+                        "```python",
+                        _signature(attribute, member),
+                        "```",
+                        "",
+                        *_doc(member),
+                        "",
+                    ]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -50,12 +61,24 @@ def errors_page() -> str:
     from dvengine import _errors
 
     tree = inspect.cleandoc(_errors.__doc__ or "")
-    return "\n".join(["# Errors", "", "Generated from `dvengine/_errors.py`.", "", "```text", tree, "```", ""])
+    return "\n".join(
+        ["# Errors", "", "Generated from `dvengine/_errors.py`.", "", "```text", tree, "```", ""]
+    )
 
 
 def cli_page() -> str:
     """Each command's help, as printed."""
-    commands = [[], ["extract"], ["publish"], ["verify"], ["catalog"], ["catalog", "build"], ["search"], ["doctor"], ["demo"]]
+    commands = [
+        [],
+        ["extract"],
+        ["publish"],
+        ["verify"],
+        ["catalog"],
+        ["catalog", "build"],
+        ["search"],
+        ["doctor"],
+        ["demo"],
+    ]
     lines = ["# Command line", "", "Generated from `--help`.", ""]
     for words in commands:
         shown = " ".join(["dvengine", *words])
@@ -63,7 +86,14 @@ def cli_page() -> str:
             [sys.executable, "-m", "dvengine", *words, "--help"], capture_output=True, text=True, check=True,
             env={"COLUMNS": "100", "TERMINAL_WIDTH": "100", "PATH": "/usr/bin:/bin", "NO_COLOR": "1"},
         ).stdout  # fmt: skip
-        lines += [f"## {shown}", "", "```text", *(line.rstrip() for line in printed.strip().splitlines()), "```", ""]
+        lines += [
+            f"## {shown}",
+            "",
+            "```text",
+            *(line.rstrip() for line in printed.strip().splitlines()),
+            "```",
+            "",
+        ]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -84,7 +114,9 @@ def main() -> int:
         for path in stale:
             sys.stderr.write(f"stale: docs/{path}; run make docs\n")
         return 1 if stale else 0
-    return subprocess.run([Path(sys.executable).with_name("zensical"), "build", "--strict", "--clean"], cwd=ROOT, check=False).returncode
+    return subprocess.run(
+        [Path(sys.executable).with_name("zensical"), "build", "--strict", "--clean"], cwd=ROOT, check=False
+    ).returncode
 
 
 if __name__ == "__main__":

@@ -10,12 +10,13 @@ from dvengine.demo import fylker_geojson, kommuner
 with dv.snapshot("registry") as moment:
     person = dv.read_sql(moment, table="person", columns=["person_id", "foedt", "kjonn", "kommunenummer"])
     spells = dv.read_sql(moment, table="sykefravaer", columns=["person_id", "fom", "grad", "utbetalt"])
-    age = (pl.col("fom").dt.year() - pl.col("foedt").dt.year()).cut([29, 39, 49, 59], labels=["15-29", "30-39", "40-49", "50-59", "60+"])
+    decade = ((pl.col("fom").dt.year() - pl.col("foedt").dt.year()) // 10 * 10).clip(20, 60)
+    band = decade.replace_strict({20: "15-29", 30: "30-39", 40: "40-49", 50: "50-59", 60: "60-74"})
     sick = spells.pipe(
         lambda lf: lf.filter(pl.col("fom").dt.year() == 2024)
         .sort("fom", "person_id").unique("person_id", keep="first", maintain_order=True)
         .join(person.lazy(), on="person_id")
-        .select("person_id", "kjonn", region="kommunenummer", alder=age.cast(pl.String))
+        .select("person_id", "kjonn", region="kommunenummer", alder=band)
     )  # fmt: skip
     counts = dv.tabulate(sick, by=["region", "kjonn", "alder"], unit="person_id",
                          hierarchies={"region": dict(kommuner().select("kommunenummer", "fylkesnummer").iter_rows())})  # fmt: skip

@@ -21,7 +21,11 @@ COMMANDS = [["extract"], ["publish"], ["verify"], ["catalog", "build"], ["search
 
 def run(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "dvengine", *words], capture_output=True, text=True, env={**os.environ, **environ}, check=False
+        [sys.executable, "-m", "dvengine", *words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environ},
+        check=False,
     )
 
 
@@ -80,7 +84,15 @@ def test_every_error_class_has_the_exit_code_of_its_reaction():
 
 
 def test_a_server_that_is_down_exits_3_and_never_shows_the_password(tmp_path):
-    done = run("extract", "postgresql://ola:hunter2canary@127.0.0.1:1/db", "--table", "t", "--out", str(tmp_path / "x"), "--json")
+    done = run(
+        "extract",
+        "postgresql://ola:hunter2canary@127.0.0.1:1/db",
+        "--table",
+        "t",
+        "--out",
+        str(tmp_path / "x"),
+        "--json",
+    )
     assert done.returncode == Exit.UNAVAILABLE
     assert json.loads(done.stdout)["error"]["retryable"] is True
     assert "hunter2canary" not in done.stdout + done.stderr
@@ -116,13 +128,20 @@ def test_doctor_shows_where_things_come_from_and_no_secret(tmp_path, monkeypatch
 
 
 def test_params_keep_leading_zeros_as_text():
-    assert _params(["aar=2025", "kommune=0301", "n=-3", "empty="]) == {"aar": 2025, "kommune": "0301", "n": -3, "empty": ""}
+    assert _params(["aar=2025", "kommune=0301", "n=-3", "empty="]) == {
+        "aar": 2025,
+        "kommune": "0301",
+        "n": -3,
+        "empty": "",
+    }
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_exits_130_in_one_line(stop):
     code = "import time, dvengine as dv; dv.__dict__['verify'] = lambda *a, **k: time.sleep(60); import dvengine.cli._main as m; print('up', flush=True); m.run()"
-    process = subprocess.Popen([sys.executable, "-c", code, "verify", "x"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "verify", "x"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "up\n"
     time.sleep(0.5)
@@ -135,6 +154,10 @@ def test_interrupt_exits_130_in_one_line(stop):
 
 def test_closed_pipe_is_not_an_error():
     done = subprocess.run(
-        f"{sys.executable} -m dvengine --help | head -1", shell=True, capture_output=True, text=True, check=False
+        f"{sys.executable} -m dvengine --help | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stderr == ""
