@@ -137,7 +137,8 @@ class _Run:
         with ExitStack() as opening:
             self._span = opening.enter_context(_events.stage("read", request.label))
             self.scan = opening.enter_context(source.open(request, cancel=self._cancel))
-            self._span.total_rows, self._span.total_parts = self.scan.rows_estimate, len(self.scan.partitions)
+            # Not scan.rows_estimate: an estimate as a total would show more than the whole as read.
+            self._span.total_parts = len(self.scan.partitions)
             if on_scan is not None:
                 on_scan(self.scan)
             self._workers = _worker_count(workers, len(self.scan.partitions))
@@ -251,12 +252,17 @@ class _Run:
             self._open = False
         self._channel.close()
         self._cancel.set()
-        for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join()
         error = self._error
         try:
+            for thread in self._threads:
+                if thread is not threading.current_thread():
+                    thread.join()
+        finally:
+            self._leave(error)
+
+    def _leave(self, error: BaseException | None) -> None:
+        try:
             self._stack.__exit__(type(error) if error else None, error, None)
-        except BaseException as raised:  # noqa: BLE001 - the scan and the event stage hand our own error back
+        except BaseException as raised:  # the scan and the event stage hand our own error back
             if raised is not error:
                 raise

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import difflib
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import adbc_driver_manager as adbc
-import adbc_driver_postgresql
+import adbc_driver_postgresql  # type: ignore[import-untyped]
 import psycopg
 import pyarrow as pa
 from adbc_driver_manager._reader import AdbcRecordBatchReader
@@ -20,8 +20,9 @@ from dvengine._errors import ConfigError, Unavailable
 from dvengine.config import SourceSettings
 from dvengine.connectors._protocols import Cancel
 from dvengine.connectors.postgres._errors import from_connect, from_statement, sqlstate_of
+from dvengine.connectors.postgres._statement import literal
 
-__all__ = ["Workers", "conninfo", "connect_leader", "session_settings"]
+__all__ = ["Workers", "connect_leader", "conninfo", "session_settings"]
 
 #: Ours, beside libpq's own: all optional, all from the source's settings.
 OWN_OPTIONS = {"batch_bytes": 8 << 20, "lock_timeout": "30s", "timezone": "UTC"}
@@ -105,7 +106,7 @@ class Workers:
         self._lock = threading.Lock()
         self._closed = False
 
-    def read(self, statement: str, label: str, cancel: Cancel) -> Iterator[pa.RecordBatch]:
+    def read(self, statement: str, label: str, cancel: Cancel) -> Generator[pa.RecordBatch, None, None]:
         """Run one statement and give its batches as the driver decodes them; the server stops when we do."""
         connection = self._take(cancel)
         running = _Running(connection)
@@ -120,7 +121,7 @@ class Workers:
 
     def _batches(
         self, running: _Running, statement: str, label: str, cancel: Cancel
-    ) -> Iterator[pa.RecordBatch]:
+    ) -> Generator[pa.RecordBatch, None, None]:
         try:
             reader = running.execute(statement, int(own_option(self._settings, "batch_bytes")))
             while True:
@@ -144,16 +145,7 @@ class Workers:
                 raise Unavailable("the moment of this read is over", hint="read again")
             if self._idle:
                 return self._idle.pop()
-            try:
-                if self._database is None:
-                    self._database = adbc_driver_postgresql.connect(conninfo(self._settings))
-                connection = adbc.AdbcConnection(self._database)
-            except adbc.Error as error:
-                mapped = from_connect(error, self._settings.name)
-            else:
-                mapped = None
-        if mapped is not None:
-            raise mapped
+            connection = self._connect()
         try:
             self._begin(connection)
         except BaseException:
@@ -161,33 +153,41 @@ class Workers:
             raise
         return connection
 
+    def _connect(self) -> adbc.AdbcConnection:
+        try:
+            if self._database is None:
+                self._database = adbc_driver_postgresql.connect(conninfo(self._settings))
+            return adbc.AdbcConnection(self._database)
+        except adbc.Error as error:
+            mapped = from_connect(error, self._settings.name)
+        raise mapped
+
     def _begin(self, connection: adbc.AdbcConnection) -> None:
-        pairs = ", ".join(
-            f"set_config('{name}', '{value}', true)"
-            for name, value in session_settings(self._settings, self._version).items()
-        )
+        settings = session_settings(self._settings, self._version)
+        pairs = ", ".join(f"set_config({literal(k)}, {literal(v)}, true)" for k, v in settings.items())
         try:
             _run(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             if self._snapshot is not None:
-                try:
-                    _run(connection, f"SET TRANSACTION SNAPSHOT '{self._snapshot}'")
-                except adbc.Error as error:
-                    if sqlstate_of(error) not in ("22023", "42704", "55000"):
-                        raise
-                    gone = Unavailable(
-                        f"{self._settings.name}: the moment that this read began in is gone",
-                        hint="its leading connection ended; start the read again from the beginning",
-                    )
-                else:
-                    gone = None
-                if gone is not None:
-                    raise gone
+                self._import(connection, self._snapshot)
             _run(connection, f"select {pairs}")
         except adbc.Error as error:
             mapped = from_statement(error, self._settings.name)
         else:
             return
         raise mapped
+
+    def _import(self, connection: adbc.AdbcConnection, snapshot: str) -> None:
+        try:
+            _run(connection, f"SET TRANSACTION SNAPSHOT {literal(snapshot)}")
+        except adbc.Error as error:
+            if sqlstate_of(error) not in ("22023", "42704", "55000"):
+                raise
+        else:
+            return
+        raise Unavailable(
+            f"{self._settings.name}: the moment that this read began in is gone",
+            hint="its leading connection ended; start the read again from the beginning",
+        )
 
     def _give(self, connection: adbc.AdbcConnection, *, clean: bool) -> None:
         with self._lock:

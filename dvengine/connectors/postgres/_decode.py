@@ -7,6 +7,7 @@ word, so nothing that it delivers passes here unseen. A faster decoder replaces 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -58,11 +59,13 @@ def empty_batches(rows: int) -> Iterator[pa.RecordBatch]:
     """Say how many rows a result without columns has."""
     while rows > 0:
         step = min(rows, _EMPTY_BATCH_ROWS)
-        yield pa.RecordBatch.from_struct_array(pa.array([{}] * step, pa.struct([])))
+        yield pa.RecordBatch.from_struct_array(
+            cast("pa.StructArray", pa.Array.from_buffers(pa.struct([]), step, [None]))
+        )
         rows -= step
 
 
-def _column(array: pa.Array, column: Column) -> pa.Array:
+def _column(array: pa.Array[Any], column: Column) -> pa.Array[Any]:
     if array.type != column.arrives:
         # Extension types and other zones are spelled the same in memory; anything else is a surprise.
         raise TypeMapError(
@@ -71,17 +74,17 @@ def _column(array: pa.Array, column: Column) -> pa.Array:
         )
     if not column.array:
         return _values(array, column, column.type)
-    target = column.type.value_type
     if column.guard == "none":
         return array if array.type == column.type else array.cast(column.type)
-    # flatten() would lose the offsets of nulls; the raw child keeps them and its unreachable slots hold nothing.
-    values = _values(array.values, column, target)
     if array.offset:
         raise Incomplete("the driver delivered a sliced list")
-    return pa.ListArray.from_arrays(array.offsets, values, type=column.type, mask=array.is_null())
+    lists, target = cast("pa.ListArray[Any]", array), cast("pa.ListType[Any]", column.type)
+    # Not flatten(), which would lose the offsets of nulls; what the raw child has beside them is never looked at.
+    values = _values(lists.values, column, target.value_type)
+    return pa.ListArray.from_arrays(lists.offsets, values, type=target, mask=lists.is_null())
 
 
-def _values(array: pa.Array, column: Column, target: pa.DataType) -> pa.Array:
+def _values(array: pa.Array[Any], column: Column, target: pa.DataType) -> pa.Array[Any]:
     match column.guard:
         case "none":
             return array
@@ -100,7 +103,7 @@ def _values(array: pa.Array, column: Column, target: pa.DataType) -> pa.Array:
     return array if array.type == target else _exact(array, column, target)
 
 
-def _number(array: pa.Array, column: Column, target: pa.DataType) -> pa.Array:
+def _number(array: pa.Array[Any], column: Column, target: pa.DataType) -> pa.Array[Any]:
     try:
         return pc.cast(array, target)
     except pa.ArrowInvalid:
@@ -111,14 +114,14 @@ def _number(array: pa.Array, column: Column, target: pa.DataType) -> pa.Array:
 
 
 def _finite(
-    array: pa.Array, column: Column, whole: pa.DataType, infinite: tuple[int, int], earliest: int
-) -> pa.Array:
+    array: pa.Array[Any], column: Column, whole: pa.DataType, infinite: tuple[int, int], earliest: int
+) -> pa.Array[Any]:
     numbers = array.view(whole)
     least = pc.min(numbers).as_py()
     if least is None or least >= earliest:
         return array
     endless = pc.is_in(numbers, pa.array(infinite, whole))
-    if pc.any(pc.and_(pc.less(numbers, earliest), pc.invert(endless))).as_py():
+    if pc.any(pc.and_(pc.less(numbers, pa.scalar(earliest, whole)), pc.invert(endless))).as_py():
         raise TypeMapError(
             f"column {column.name!r} holds an instant later than Arrow can say", hint=_as_text(column)
         )
@@ -127,10 +130,11 @@ def _finite(
             f"column {column.name!r} holds infinity, which is no instant",
             hint=f'options={{"infinity": "null"}} makes it NULL; {_as_text(column)}',
         )
-    return pc.if_else(endless, pa.scalar(None, array.type), array)
+    made: pa.Array[Any] = pc.if_else(endless, pa.scalar(None, array.type), array)
+    return made
 
 
-def _exact(array: pa.Array, column: Column, target: pa.DataType) -> pa.Array:
+def _exact(array: pa.Array[Any], column: Column, target: pa.DataType) -> pa.Array[Any]:
     try:
         made = pc.cast(array, target)
         back = pc.cast(made, array.type)

@@ -1,5 +1,7 @@
 """The leader: one connection that locks, fixes the moment, plans in it, and keeps it until the read is over."""
 
+# ruff: noqa: S608 - statements are built here on purpose, from quoted names and bound literals only
+
 from __future__ import annotations
 
 import difflib
@@ -7,7 +9,7 @@ import re
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import psycopg
@@ -17,7 +19,7 @@ from dvengine.config import SourceSettings
 from dvengine.connectors._protocols import Cancel, Request
 from dvengine.connectors.postgres._connect import Workers, connect_leader, session_settings
 from dvengine.connectors.postgres._errors import from_statement, sqlstate_of
-from dvengine.connectors.postgres._statement import bind, one_statement, table_name
+from dvengine.connectors.postgres._statement import bind, literal, one_statement, table_name
 from dvengine.connectors.postgres._types import Declared
 
 __all__ = ["Leader", "Relation"]
@@ -73,7 +75,7 @@ class Leader:
 
     def _begin(self) -> None:
         local = "".join(
-            f"SET LOCAL {name} = '{value}';"
+            f"SET LOCAL {name} = {literal(value)};"
             for name, value in session_settings(self.settings, self.version).items()
         )
         self._connection.execute(f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;{local}".encode())
@@ -128,7 +130,8 @@ class Leader:
         raise mapped
 
     def _cancel(self) -> None:
-        self._connection.cancel_safe(timeout=5)
+        with suppress(psycopg.Error):
+            self._connection.cancel_safe(timeout=5)
 
     def _mapped(self, error: psycopg.Error, label: str, *, cancelled: bool = False) -> DvengineError:
         return from_statement(error, label, cancelled=cancelled)
@@ -257,7 +260,7 @@ class Leader:
                         then (c.reltuples / c.relpages * (pg_relation_size(c.oid) / current_setting('block_size')::int))::int8 end
             from tree join pg_class c on c.oid = tree.oid join pg_namespace n on n.oid = c.relnamespace
             where c.relkind in ('r', 'm', 'f') order by c.oid
-            """,  # noqa: S608
+            """,
             (oid,),
         )
 

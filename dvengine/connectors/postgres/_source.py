@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import pyarrow as pa
 
@@ -29,7 +29,7 @@ _OPTIONS = {"infinity": ("error", "null"), "only": (True, False)}
 _RESTARTS = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Scan:
     """See `dvengine.connectors.Scan`."""
 
@@ -134,11 +134,11 @@ class Postgres:
                 workers.close()
 
     def _checked(
-        self, raw: Iterator[pa.RecordBatch], columns: list[Column], schema: pa.Schema
+        self, raw: Generator[pa.RecordBatch, None, None], columns: list[Column], schema: pa.Schema
     ) -> Iterator[pa.RecordBatch]:
         arrived = 0
 
-        def counted() -> Iterator[pa.RecordBatch]:
+        def counted() -> Generator[pa.RecordBatch, None, None]:
             nonlocal arrived
             for batch in raw:
                 arrived += batch.num_rows
@@ -152,7 +152,7 @@ class Postgres:
                 yield batch
         finally:
             source.close()
-            cast("Generator[pa.RecordBatch, None, None]", raw).close()
+            raw.close()
         if given != arrived:
             raise Incomplete(f"{arrived - given} rows were lost while decoding")
 

@@ -17,6 +17,7 @@ __all__ = [
     "Token",
     "bind",
     "depends_on_time_or_chance",
+    "literal",
     "masked",
     "one_statement",
     "quoted",
@@ -148,9 +149,27 @@ def masked(text: str) -> str:
 
 _PLACEHOLDER = re.compile(r"(?<!%)(?:%%)*%\((\w+)\)")
 _UNSTEADY = frozenset(
-    "now current_date current_time current_timestamp localtime localtimestamp clock_timestamp statement_timestamp "
-    "transaction_timestamp timeofday random random_normal setseed gen_random_uuid uuidv4 uuidv7 uuid_generate_v4 nextval "
-    "tablesample".split()
+    [
+        "now",
+        "current_date",
+        "current_time",
+        "current_timestamp",
+        "localtime",
+        "localtimestamp",
+        "clock_timestamp",
+        "statement_timestamp",
+        "transaction_timestamp",
+        "timeofday",
+        "random",
+        "random_normal",
+        "setseed",
+        "gen_random_uuid",
+        "uuidv4",
+        "uuidv7",
+        "uuid_generate_v4",
+        "nextval",
+        "tablesample",
+    ]
 )
 
 
@@ -164,6 +183,11 @@ def depends_on_time_or_chance(text: str) -> bool:
     return any(
         token.kind == "word" and text[token.start : token.end].lower() in _UNSTEADY for token in tokens(text)
     )
+
+
+def literal(text: str) -> str:
+    """Quote a text of ours as a string, where ``standard_conforming_strings`` is on or the text has no backslash."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def quoted(name: str) -> str:

@@ -171,7 +171,7 @@ def _asked(declared: Declared, own: Column, asked: pa.DataType) -> Column:
             f"column {declared.name!r} of type {declared.spelled} has no exact {asked}", hint=hint
         )
 
-    own = replace(own, infinity_null=own.infinity_null, family="")
+    own = replace(own, family="")
     if pa.types.is_string(asked) or pa.types.is_large_string(asked):
         if declared.oid == 17:
             raise refuse("bytes have no one spelling; cast in the query, for example encode(c, 'hex')")
@@ -190,6 +190,8 @@ def _asked(declared: Declared, own: Column, asked: pa.DataType) -> Column:
         raise refuse(
             "a float holds some decimals and large integers only nearly; cast in the query if near is enough"
         )
+    if pa.types.is_integer(asked) and pa.types.is_decimal(own.type) and own.type.scale > 0:
+        raise refuse("it has digits after the point; ask for a decimal, or cast in the query")
     if pa.types.is_temporal(own.type) != pa.types.is_temporal(asked):
         raise refuse("cast in the query")
     try:
