@@ -104,8 +104,14 @@ class PublishGate:
         found = self._identities(resource)
         if self._open:
             self._judge(found)
-        columns = tuple(dict.fromkeys(f.column for f in self._scanners[resource.name].findings()))
-        return Verdict(self._certified.get(resource.name), columns)
+        # A finding names a struct's field as a.b and a list's element as a[]; the descriptor knows whole columns.
+        paths = [finding.column for finding in self._scanners[resource.name].findings()]
+        columns = [
+            name
+            for name in resource.data.schema.names
+            if any(path == name or path.startswith((f"{name}.", f"{name}[")) for path in paths)
+        ]
+        return Verdict(self._certified.get(resource.name), tuple(columns))
 
     def _scanner(self, name: str, schema: pa.Schema) -> IdentityScanner:
         scanner = self._scanners[name] = IdentityScanner(schema)
@@ -158,7 +164,7 @@ class PublishGate:
             _Finding(
                 "identity-number",
                 f"column {finding.column!r} of {resource.name!r}",
-                f"holds identity numbers, or what may be such ({finding.rule})",
+                f"holds what is or may be identity numbers ({finding.rule}, {finding.verdict})",
                 "drop the column, or dv.pseudonymise it first",
             )
             for finding in self._scanners[resource.name].findings()
@@ -174,7 +180,7 @@ class PublishGate:
                 yield _Finding(
                     "identity-number",
                     where,
-                    "holds identity numbers, or what may be such",
+                    "holds what is or may be identity numbers",
                     "take the numbers out",
                 )
 

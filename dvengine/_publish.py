@@ -12,15 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dvengine._errors import (
-    AccessDenied,
-    Conflict,
-    DescriptorError,
-    DvengineError,
-    InputError,
-    NotFound,
-    NotSupported,
-)
+from dvengine._errors import Conflict, DescriptorError, DvengineError, InputError, NotFound
 from dvengine._events import stage as work
 from dvengine._gate import PublishGate
 from dvengine.catalog._document import document
@@ -181,11 +173,14 @@ def _discarding(store: Store, manifest: Manifest) -> Iterator[None]:
 
 
 def _commit(store: Store, log: CommitLog, manifest: Manifest) -> None:
-    """Commit, and clean up only where it is certain that the commit did not happen and cannot happen later."""
+    """Commit, and clean up only where it is certain that the commit did not happen and cannot happen later.
+
+    No other error is taken at its word, a refusal neither: the version's number is read back, and is ours, another's or free.
+    """
     with work("commit", str(manifest.descriptor["name"])):
         try:
             log.commit(manifest)
-        except (Conflict, AccessDenied, NotSupported, InputError):
+        except Conflict:
             discard(store, manifest)
             raise
         except BaseException as error:

@@ -14,11 +14,12 @@ from jsonschema import Draft7Validator
 
 from dvengine._certificate import Certificate
 from dvengine._errors import DescriptorError
-from dvengine.arrow._tableschema import to_table_schema
+from dvengine.arrow._tableschema import ARROW, to_table_schema, type_to_json
 from dvengine.package._locate import relative
 from dvengine.package._model import DataPackage, Resource, View
 from dvengine.package._names import check_path
 from dvengine.package._texts import Text, plain
+from dvengine.privacy._suppress import STATUS, SafeTable
 from dvengine.stores import PartReceipt
 
 __all__ = ["PROFILE", "Stored", "build", "check", "problems", "strict_json"]
@@ -143,10 +144,11 @@ def _resource(resource: Resource, stored: Stored, package: DataPackage) -> dict[
     return described
 
 
-def _legend(safe: Any) -> dict[str, Any]:
+def _legend(safe: SafeTable) -> dict[str, Any]:
+    symbols = [mark for mark in safe.frame[STATUS].unique().to_list() if mark]
     return {
-        "symbol": getattr(safe, "symbol", ":"),
-        "status": "status",
+        "symbol": symbols[0] if symbols else ":",
+        "status": STATUS,
         "legend": {
             "nb": "Tallet er skjult for å verne personer; det er verken null eller ukjent.",
             "en": "Hidden to protect persons; the number is neither zero nor unknown.",
@@ -158,6 +160,10 @@ def _schema(resource: Resource, stored: Stored, language: str) -> dict[str, Any]
     schema = to_table_schema(stored.schema)
     for described in schema["fields"]:
         name = described["name"]
+        if described["type"] == "list":
+            # The standard's text has lists, its published profile does not; the exact type is kept beside.
+            described.pop("itemType", None)
+            described |= {"type": "array", ARROW: type_to_json(stored.schema.field(name).type, column=name)}
         said = resource.fields.get(name)
         if said is not None:
             described |= _texts("title", said.title, language) | _texts(

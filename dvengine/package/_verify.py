@@ -11,9 +11,9 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from dvengine._errors import DvengineError, InputError, NotFound, VerificationFailed
+from dvengine._errors import DescriptorError, DvengineError, InputError, NotFound, VerificationFailed
 from dvengine._events import stage as work
-from dvengine.arrow._tableschema import to_table_schema
+from dvengine.arrow._tableschema import from_table_schema
 from dvengine.config import Settings
 from dvengine.datasets._build import from_parquet
 from dvengine.package._descriptor import problems as descriptor_problems
@@ -250,13 +250,13 @@ def _as_described(receipts: tuple[PartReceipt, ...], own: str) -> list[dict[str,
 
 
 def _schema(name: str, schema: pa.Schema, described: Mapping[str, Any], report: _Report) -> None:
-    def bare(fields: Any) -> list[tuple[Any, Any]]:
-        return [(one.get("name"), one.get("type")) for one in fields]
-
-    stored = bare(to_table_schema(schema)["fields"])
+    try:
+        same = schema.equals(from_table_schema(described.get("schema", {})), check_metadata=False)
+    except DescriptorError:
+        same = False
     report.check(
         f"resource {name!r}: schema",
-        stored == bare(described.get("schema", {}).get("fields", [])),
+        same,
         f"resource {name!r}: its columns are not those that the descriptor lists",
     )
 
