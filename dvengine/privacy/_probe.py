@@ -1,0 +1,216 @@
+"""The audit's engine: tables that agree with everything published, found by linear and integer programs."""
+
+from __future__ import annotations
+
+import time
+
+import highspy
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
+
+__all__ = ["Probe"]
+
+Flags = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+_RESIDUAL = 1e-6
+_NEAR = 1e-6
+
+
+class Probe:
+    """All that is known so far of how far each hidden cell can move.
+
+    A move is a vector over the hidden cells that every line sends to zero and that keeps every cell within its bounds, so that
+    the table plus the move agrees with all that is published. Two moves that differ by ``width`` in a cell prove that cell.
+
+    Attributes:
+        low, high: The ends reached by any accepted move, whole or not.
+        max_residual: The worst violation over the accepted moves that are not whole.
+        solver: Name and version.
+    """
+
+    def __init__(self, lines: sp.csr_array, base: Ints, lower: Floats, upper: Floats, *, seed: int) -> None:
+        filled = np.diff(lines.indptr) > 0
+        self._lines = sp.csr_array(lines[np.flatnonzero(filled)])
+        self._base = base
+        self._down, self._up = lower - base, upper - base
+        self._random = np.random.default_rng(seed)
+        self.low, self.high = base.astype(np.float64), base.astype(np.float64)
+        self._low, self._high = base.copy(), base.copy()
+        self.max_residual = 0.0
+        self._highs = self._model(self._down, self._up, whole=False)
+        self.solver = f"HiGHS {self._highs.version()}"
+
+    def reached(self, width: float) -> Flags:
+        """Which cells are proven, by whole moves or linear programs."""
+        return self.high - self.low >= width - _NEAR
+
+    def reached_exactly(self, width: float) -> Flags:
+        """Which cells are proven by whole moves."""
+        return self._high - self._low >= width
+
+    def search(self, target: Flags, width: float, deadline: float) -> None:
+        """Look for moves of many target cells at once, until rounds of random directions bring little more."""
+        size = self._base.size
+        if not size or not target.any():
+            return
+        step = float(np.ceil(width))
+        quiet = 0
+        for turn in range(60):
+            todo = np.flatnonzero(target & ~self.reached_exactly(width))
+            if not todo.size or quiet >= 4 or time.monotonic() > deadline:
+                return
+            reach = step if turn < 2 else step * self._random.choice([1.0, 2.0, 4.0])
+            self._bounds(np.maximum(self._down, -reach), np.minimum(self._up, reach))
+            cost = np.zeros(size)
+            sign = self._random.choice([-1.0, 1.0], todo.size)
+            sign = np.where(self._up[todo] <= 0, -1.0, np.where(self._down[todo] >= 0, 1.0, sign))
+            cost[todo] = sign * self._random.uniform(0.5, 1.0, todo.size)
+            move = self._optimise(cost, min(deadline, time.monotonic() + 20))
+            if move is not None:
+                self._take(move)
+            left = int((target & ~self.reached_exactly(width)).sum())
+            quiet = quiet + 1 if left > todo.size * 0.9 else 0
+
+    def settle(self, target: Flags, width: float, deadline: float) -> None:
+        """Decide the cells that are left one at a time: linear programs for both ends, then integer programs."""
+        for cell in np.flatnonzero(target & ~self.reached_exactly(width)).tolist():
+            if time.monotonic() > deadline:
+                return
+            if not self.reached_exactly(width)[cell]:
+                low, high = self.ends(cell, deadline)
+                if high - low >= width - _NEAR and not self.reached_exactly(width)[cell]:
+                    self.whole_ends(cell, width, deadline)
+
+    def ends(self, cell: int, deadline: float) -> tuple[float, float]:
+        """Return the least and greatest value that a cell can take in any real table; an end not decided is infinite."""
+        found = []
+        self._bounds(self._down, self._up)
+        for sign in (-1.0, 1.0):
+            cost = np.zeros(self._base.size)
+            cost[cell] = sign
+            move = self._optimise(cost, deadline)
+            if move is None:
+                found.append(sign * np.inf)
+            else:
+                self._take(move)
+                found.append(float(self._base[cell] + move[cell]))
+        return found[0], found[1]
+
+    def whole_ends(self, cell: int, enough: float, deadline: float) -> tuple[float, float]:
+        """Return the same over whole-number tables, stopping ``enough`` above the base."""
+        found = []
+        for sign in (-1.0, 1.0):
+            down, up = self._down.copy(), self._up.copy()
+            (down if sign < 0 else up)[cell] = sign * min(
+                abs((down if sign < 0 else up)[cell]), np.ceil(enough)
+            )
+            model = self._model(down, up, whole=True)
+            cost = np.zeros(self._base.size)
+            cost[cell] = sign
+            move = self._run(model, cost, min(deadline, time.monotonic() + 10))
+            if move is None:
+                found.append(sign * np.inf)
+            else:
+                self._take(move)
+                found.append(float(self._base[cell] + np.rint(move[cell])))
+            if self.reached_exactly(enough)[cell]:
+                break
+        return found[0], found[-1]
+
+    def _model(self, down: Floats, up: Floats, *, whole: bool) -> highspy.Highs:
+        solver = highspy.Highs()
+        solver.setOptionValue("output_flag", False)
+        solver.setOptionValue("threads", 1)
+        solver.setOptionValue("random_seed", 0)
+        program = highspy.HighsLp()
+        size, lines = self._base.size, self._lines.shape[0]
+        program.num_col_, program.num_row_ = size, lines
+        program.col_cost_ = np.zeros(size)
+        program.col_lower_, program.col_upper_ = down, up
+        program.row_lower_ = program.row_upper_ = np.zeros(lines)
+        program.sense_ = highspy.ObjSense.kMaximize
+        program.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+        program.a_matrix_.start_ = self._lines.indptr
+        program.a_matrix_.index_ = self._lines.indices
+        program.a_matrix_.value_ = self._lines.data.astype(np.float64)
+        if whole:
+            program.integrality_ = [highspy.HighsVarType.kInteger] * size
+        solver.passModel(program)
+        return solver
+
+    def _bounds(self, down: Floats, up: Floats) -> None:
+        size = self._base.size
+        self._highs.changeColsBounds(size, np.arange(size, dtype=np.int32), down, up)
+
+    def _optimise(self, cost: Floats, deadline: float) -> Floats | None:
+        return self._run(self._highs, cost, deadline)
+
+    def _run(self, solver: highspy.Highs, cost: Floats, deadline: float) -> Floats | None:
+        """Maximise; None unless the solver ended optimal (a point cut off by time certifies nothing)."""
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return None
+        solver.changeColsCost(cost.size, np.arange(cost.size, dtype=np.int32), cost)
+        # The solver's clock runs on over its runs.
+        solver.setOptionValue("time_limit", float(min(solver.getRunTime() + left, 1e9)))
+        solver.run()
+        if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+            return None
+        return np.asarray(solver.getSolution().col_value, dtype=np.float64)
+
+    def _take(self, move: Floats) -> None:
+        """Accept what of a move holds: its whole parts after a check in integers, the rest after a check of residuals."""
+        whole = np.rint(move)
+        broken = np.abs(move - whole) > _NEAR
+        part = self._parts(np.abs(move) > _NEAR)
+        bad = np.unique(part[broken])
+        self._take_whole(np.where(np.isin(part, bad), 0, whole).astype(np.int64))
+        if bad.size:
+            rest = np.isin(part, bad[bad >= 0])
+            twice = np.rint(2 * move)
+            if (np.abs(2 * move - twice)[rest] <= 2 * _NEAR).all():
+                self._take_whole(np.where(rest, twice, 0).astype(np.int64))
+            self._take_real(move)
+
+    def _take_whole(self, move: Ints) -> None:
+        """Take the connected parts of a whole move that check in integers."""
+        part = self._parts(move != 0)
+        off = self._lines @ move
+        wrong = (move < self._down) | (move > self._up)
+        if off.any():
+            entry = self._lines.tocoo()
+            np.logical_or.at(wrong, entry.col, (off != 0)[entry.row] & (move[entry.col] != 0))
+        good = np.where(np.isin(part, np.unique(part[wrong])), 0, move)
+        if (self._lines @ good).any():
+            return
+        table = self._base + good
+        self._low, self._high = np.minimum(self._low, table), np.maximum(self._high, table)
+        self.low, self.high = np.minimum(self.low, table), np.maximum(self.high, table)
+
+    def _take_real(self, move: Floats) -> None:
+        residual = np.abs(self._lines @ move).max(initial=0.0)
+        outside = max((self._down - move).max(initial=0.0), (move - self._up).max(initial=0.0))
+        worst = max(float(residual), float(outside), 0.0)
+        if worst > _RESIDUAL:
+            return
+        table = self._base + move
+        low, high = np.minimum(self.low, table), np.maximum(self.high, table)
+        if (low < self.low - _NEAR).any() or (high > self.high + _NEAR).any():
+            self.max_residual = max(self.max_residual, worst)
+        self.low, self.high = low, high
+
+    def _parts(self, moving: Flags) -> Ints:
+        """Label the connected parts of the moving cells; -1 for those at rest."""
+        cells = np.flatnonzero(moving)
+        label = np.full(moving.size, -1, dtype=np.int64)
+        if cells.size:
+            touch = sp.csr_array(self._lines[:, cells])
+            touch.data = np.ones_like(touch.data)
+            both = sp.block_array([[None, touch], [touch.T, None]], format="csr")
+            _, of = connected_components(both, directed=False)
+            label[cells] = of[touch.shape[0] :]
+        return label

@@ -1,0 +1,301 @@
+"""Suppression: primary cells by rule, secondary cells by choice, and a proof, or a refusal."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import NoReturn
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from dvengine._certificate import Certificate
+from dvengine._errors import InputError, TableError, Uncertified
+from dvengine._events import stage
+from dvengine.privacy._audit import Attacker, Proof, prove
+from dvengine.privacy._choose import Attack, Choice, cheapest_cover, choose
+from dvengine.privacy._content import table_sha256
+from dvengine.privacy._rules import Threshold
+from dvengine.privacy._structure import Structure
+from dvengine.privacy._system import System, axes_of, below, build_system
+from dvengine.privacy._tabulate import Tabulation
+
+__all__ = ["SafeTable", "suppress"]
+
+Flags = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+#: The column that says which cells are hidden.
+STATUS = "status"
+#: Stop choosing within this of the proven bound: a thousandth of the cells is worth no minute of waiting.
+_GAP = 1e-3
+_METHOD = "mixed-integer choice with move conditions; proof by whole-number moves and linear programs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SafeTable:
+    """A table that was proven against an attacker model. It holds nothing but what may be published.
+
+    Attributes:
+        frame: The classification columns, the count and the sums (null where hidden), and ``status``: the symbol where
+            hidden, empty text where shown. Why a cell is hidden cannot be read from it.
+        structure: What adds up to what; published with the table, so that a stranger can audit it.
+        certificate: What was proven. Publish ``certificate.public()`` only: the rest tells primary from secondary.
+    """
+
+    frame: pl.DataFrame
+    structure: Structure
+    certificate: Certificate
+
+    @property
+    def table_sha256(self) -> str:
+        """The fingerprint of the frame as it is now; the certificate holds only while it equals the certificate's."""
+        return table_sha256(self.frame)
+
+    def __repr__(self) -> str:
+        return f"SafeTable(by={list(self.structure.by)}, cells={self.certificate.cells}, hidden={self.certificate.hidden})"
+
+    def report(self) -> str:
+        """Say in a few lines what was hidden, where, and what was proven. For the owner: it tells how many are primary."""
+        proof = self.certificate
+        share = proof.hidden / proof.cells if proof.cells else 0.0
+        lines = [
+            f"{proof.cells:,} cells, {proof.hidden:,} hidden ({share:.1%}): {proof.primary:,} by {proof.rule}, "
+            f"{proof.secondary:,} to protect them",
+        ]
+        if proof.lower_bound is not None:
+            lines.append(
+                f"no pattern certified against this attacker hides fewer than {proof.lower_bound:,} to protect them"
+            )
+        lines.append(
+            f"certified against {proof.attacker!r}: every protected cell has at least {proof.required_width:g} between the "
+            f"least and the greatest value it could have; {proof.exact:,} of them by whole-number tables"
+        )
+        hidden = self.frame[STATUS] != ""
+        for name in self.structure.by:
+            margin = self.frame[name] == self.structure.total
+            lines.append(
+                f"hidden among the totals over {name}: {int((hidden & margin).sum()):,} of {int(margin.sum()):,}"
+            )
+        return "\n".join(lines)
+
+
+def suppress(
+    table: Tabulation,
+    *,
+    rule: Threshold,
+    attacker: Attacker = "rule",
+    width: float = 1,
+    time_limit: float = 60,
+    seed: int = 0,
+    symbol: str = ":",
+) -> SafeTable:
+    """Hide the cells that a rule forbids, and as few others as needed so that none of them can be worked out.
+
+    Fail closed: it returns a table whose every primary cell was proven to leave the attacker at least ``width`` between the
+    least and the greatest value it could have, or raises. The same table gives the same pattern, whatever the order of
+    its rows or the names of its codes (up to exchange of cells that nothing tells apart), unless the time limit was hit.
+
+    Attackers, each knowing everything published, and that counts are whole:
+
+    - ``outsider``: counts are not negative.
+    - ``rule``: also the threshold, which zeros are shown, and (the worst case) which cells are hidden for their own sake:
+      those lie in [1, t-1], all other hidden cells are at least t.
+
+    Not yet protected: sums in ``values`` are hidden wherever their count is, and no sum can then be derived from the lines
+    alone, but what an attacker knows of the size of a value (say, that it is not negative and one contributor dominates)
+    is not modelled; nor is a contributor who knows his own cell, a zero known to be impossible to exceed, another table of
+    the same people, or reasoning about this algorithm's choice.
+
+    Args:
+        table: From `tabulate` or `Tabulation.from_frame`.
+        rule: The primary rule.
+        attacker: Against whom to prove.
+        width: In the unit of the counts. Against ``rule`` at most t-2 is possible.
+        time_limit: For choice and proof, in seconds. When the choice runs out of it, more cells than needed are hidden; when the
+            proof does, the table is refused.
+        seed: Of the random search directions.
+        symbol: What stands in ``status`` for a hidden cell.
+
+    Raises:
+        Uncertified: No pattern could be proven; the message says where the difficulty lies.
+        TableError: The table does not add up, or has a column named ``status``.
+        InputError: A width, limit or symbol that cannot be.
+
+    Source:
+        Fischetti & Salazar-González (2000), see `choose`; Hundepool et al., *Statistical Disclosure Control* (Wiley, 2012),
+        chapter 5, for the rule and the attacker's intervals.
+
+    Example:
+        >>> counts = pl.DataFrame({"sex": ["K", "M", "K", "M"], "age": ["0-39", "0-39", "40+", "40+"], "n": [3, 9, 12, 20]})
+        >>> safe = suppress(Tabulation.from_frame(counts, ["sex", "age"]), rule=Threshold(5))
+        >>> safe.certificate.hidden, safe.certificate.valid
+        (4, True)
+    """
+    began = time.monotonic()
+    if attacker not in ("outsider", "rule"):
+        raise InputError("there is no such attacker", hint="attacker is 'outsider' or 'rule'")
+    if not (0 < width < np.inf and time_limit > 0 and symbol):
+        raise InputError("width and time_limit must be positive, and symbol not empty", hint="see suppress")
+    if STATUS in table.frame.columns:
+        raise TableError(
+            f"the table has a column named {STATUS!r}", hint="that name is taken for hidden cells; rename it"
+        )
+    with stage("suppress", "×".join(table.by), total_rows=table.frame.height):
+        task = _Task(table, rule, attacker, width, seed, began + time_limit)
+        hidden, proof, choice = task.run()
+        return _finish(task, hidden, proof, choice, symbol, began)
+
+
+class _Task:
+    """One table to be suppressed."""
+
+    def __init__(
+        self, table: Tabulation, rule: Threshold, attacker: Attacker, width: float, seed: int, deadline: float
+    ) -> None:
+        self.table, self.rule, self.attacker, self.width = table, rule, attacker, width
+        self.seed, self.deadline = seed, deadline
+        self.counts = table.frame[table.structure.measure].to_numpy().astype(np.int64)
+        axes = axes_of(table.frame, table.structure)
+        self.primary = rule.primary(self.counts)
+        self.under = below(self.primary, axes) if rule.covers else np.zeros_like(self.primary)
+        covered = self.under & (self.counts == 0) & (attacker == "rule")
+        self.given = self.primary | covered
+        self.system: System = build_system(self.counts, axes, (self.counts == 0) & ~covered)
+        self.attack = self._attack()
+
+    def _attack(self) -> Attack:
+        value = self.system.value
+        given, target, under = (self._any(mask) for mask in (self.given, self.primary, self.under))
+        lower, upper = np.zeros(value.size), np.full(value.size, np.inf)
+        if self.attacker == "rule":
+            lower = np.where(given, np.where(under, 0.0, 1.0), float(self.rule.minimum))
+            upper = np.where(given, float(self.rule.minimum - 1), np.inf)
+        # A cell costs one, and a little more the more people it hides; that also keeps totals.
+        cells = np.bincount(self.system.position[self.system.position >= 0], minlength=value.size)
+        cost = cells + 0.05 * np.log1p(value)
+        return Attack(given, target, lower, upper, cost)
+
+    def _any(self, mask: Flags) -> Flags:
+        marked = np.zeros(self.system.value.size, dtype=np.bool_)
+        marked[self.system.position[mask & (self.system.position >= 0)]] = True
+        return marked
+
+    def cells(self, positions: Flags) -> Flags:
+        """Return the cells of positions."""
+        return (self.system.position >= 0) & positions[self.system.position] if positions.size else self.given
+
+    def proof(self, positions: Flags, *, thorough: bool) -> tuple[Proof, Flags]:
+        """Audit a pattern, rows in canonical order; return the proof and the positions still open."""
+        order = self.system.order
+        with stage("audit", "×".join(self.table.by)):
+            proof = prove(
+                self.table.frame[order], self.table.structure, self.cells(positions)[order], rule=self.rule,
+                attacker=self.attacker, width=self.width, seed=self.seed, deadline=self.deadline, thorough=thorough,
+            )  # fmt: skip
+        opened = np.zeros(order.size, dtype=np.bool_)
+        opened[order] = proof.open
+        return proof, self._any(opened)
+
+    def run(self) -> tuple[Flags, Proof, Choice | None]:
+        """Choose and prove until nothing is open, or refuse."""
+        given = self.attack.given
+        if self.attacker == "rule" and given.any() and self.width > self.rule.minimum - 2:
+            raise Uncertified(
+                f"no cell under {self.rule} can be {self.width:g} wide to someone who knows the rule",
+                hint="ask for a smaller width, raise the threshold, or choose attacker='outsider'",
+                rules=(str(self.rule),),
+            )
+        proof, opened = self.proof(given, thorough=False)
+        if not opened.any():
+            return given, proof, None
+        up, down = self._moved(proof)
+        left = self.deadline - time.monotonic()
+        choice = choose(self.system, self.attack, up, down, time_limit=left * 0.6, gap=_GAP)
+        if choice.ended == "infeasible":
+            self._refuse()
+        hidden = given if choice.hidden is None else choice.hidden
+        for _ in range(20):
+            proof, opened = self.proof(hidden, thorough=True)
+            if not opened.any():
+                return hidden, proof, choice
+            hidden = self._repair(hidden, opened)
+        return self._refuse()
+
+    def _moved(self, proof: Proof) -> tuple[Flags, Flags]:
+        """Return the positions that whole moves took up or down by one or more."""
+        order, counts = self.system.order, self.counts
+        up, down = np.zeros_like(self.given), np.zeros_like(self.given)
+        up[order] = proof.upper >= counts[order] + 1 - 1e-6
+        down[order] = proof.lower <= counts[order] - 1 + 1e-6
+        return self._any(up), self._any(down)
+
+    def _repair(self, hidden: Flags, opened: Flags) -> Flags:
+        """Hide what it takes to let each open position move, cheapest first found."""
+        grown = hidden.copy()
+        for cell in np.flatnonzero(opened).tolist():
+            left = self.deadline - time.monotonic()
+            if left <= 0:
+                raise Uncertified(
+                    "the time limit was reached before every protected cell was proven",
+                    hint="give more time with time_limit=…, or use coarser classifications",
+                    rules=(str(self.rule),),
+                )
+            more = cheapest_cover(
+                self.system, self.attack, grown, cell, self.width, time_limit=min(left, 10), whole=True
+            )
+            if more is None:
+                self._refuse()
+            grown |= more
+        if (grown == hidden).all():
+            self._refuse()
+        return grown
+
+    def _refuse(self) -> NoReturn:
+        """Say what cannot be protected even with everything hidden."""
+        everything = np.ones_like(self.attack.given)
+        self.deadline = time.monotonic() + 20
+        order = self.system.order
+        proof, _ = self.proof(everything, thorough=True)
+        stuck = self.table.frame[order].filter(pl.Series(proof.open))
+        where = [
+            f"{name} ({int((stuck[name] != self.table.structure.total).fill_null(True).sum())})"
+            for name in self.table.by
+        ]
+        finest = (
+            max(self.table.by, key=lambda name: stuck[name].n_unique()) if stuck.height else self.table.by[-1]
+        )
+        raise Uncertified(
+            f"{stuck.height} cell(s) can be worked out by attacker {self.attacker!r} whatever else is hidden; "
+            f"they lie in lines over: {', '.join(where)}",
+            hint=f"use coarser codes of {finest!r}, leave a classification out"
+            + ("" if self.rule.covers else ", or let zeros be covered (Threshold's default)"),
+            rules=(str(self.rule),),
+        )
+
+
+def _finish(
+    task: _Task, hidden: Flags, proof: Proof, choice: Choice | None, symbol: str, began: float
+) -> SafeTable:
+    from dvengine import __version__
+
+    structure, cells = task.table.structure, task.cells(hidden)
+    mask = pl.Series(cells)
+    frame = task.table.frame.with_columns(
+        *(pl.when(~mask).then(pl.col(name)).alias(name) for name in (structure.measure, *structure.values)),
+        pl.when(mask).then(pl.lit(symbol)).otherwise(pl.lit("")).alias(STATUS),
+    )
+    primary, total = int(task.given.sum()), int(cells.sum())
+    certificate = Certificate(
+        table_sha256=table_sha256(frame), rule=str(task.rule), attacker=task.attacker, method=_METHOD,
+        cells=frame.height, primary=primary, secondary=total - primary, lower_bound=_bound(task, choice),
+        min_width=proof.min_width, required_width=float(task.width), uncertified=int(proof.open.sum()),
+        exact=int(proof.exact.sum()), solver=proof.solver, max_residual=proof.max_residual, seed=task.seed,
+        seconds=round(time.monotonic() - began, 3), engine=f"dvengine {__version__}",
+    )  # fmt: skip
+    return SafeTable(frame=frame, structure=structure, certificate=certificate)
+
+
+def _bound(task: _Task, choice: Choice | None) -> int | None:
+    return 0 if choice is None else None
