@@ -59,9 +59,9 @@ def to_pandas(table: pa.Table, *, dtypes: Dtypes = "exact") -> pd.DataFrame:
     check_names(table.column_names)
     if dtypes not in ("exact", "numpy", "arrow"):
         raise InputError("dtypes must be 'exact', 'numpy' or 'arrow'")
-    table = table.replace_schema_metadata(None)
     if not table.column_names:
         return pd.DataFrame(index=pd.RangeIndex(table.num_rows))
+    table = table.replace_schema_metadata(None)
     if dtypes == "arrow":
         return table.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
     extensions = [f.name for f in table.schema if isinstance(f.type, pa.BaseExtensionType)]

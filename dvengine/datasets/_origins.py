@@ -162,7 +162,9 @@ class TableOrigin:
         self.label = label
         if table.column_names:
             table = pa.Table.from_batches([with_schema(b, schema) for b in table.to_batches()], schema)
-        self.table = table.unify_dictionaries()
+            self.table = table.unify_dictionaries()
+        else:
+            self.table = pa.Table.from_batches([rows_only(table.num_rows)])
 
     def schema(self) -> pa.Schema:
         """Return the table's schema."""
@@ -174,7 +176,9 @@ class TableOrigin:
 
         def deliver() -> Iterator[pa.RecordBatch]:
             run.saw(_named("memory", self.label, None, True))
-            yield from shape(iter(self.table.to_batches()), want, self.schema(), out)
+            # A table without columns has no batches, but it has rows.
+            batches = self.table.to_batches() if self.schema().names else [rows_only(self.table.num_rows)]
+            yield from shape(iter(batches), want, self.schema(), out)
 
         return BatchStream(out, deliver())
 

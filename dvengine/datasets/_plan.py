@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from dvengine.connectors import Cancel
 from dvengine.datasets._lazy import LazyOrigin
+from dvengine.datasets._mapped import MappedOrigin
 from dvengine.datasets._origins import Origin, Run, SourceOrigin, Want
 from dvengine.datasets._sql import SqlOrigin
 
@@ -99,6 +100,10 @@ def plan_of(origin: Origin, name: str) -> Plan:
         return Plan(name=name, reads=reads, engine="DuckDB")
     if isinstance(origin, LazyOrigin):
         return Plan(name=name, reads=tuple(_piped(origin, name)), engine="Polars")
+    if isinstance(origin, MappedOrigin):
+        inner = plan_of(origin.base, name)
+        steps = "\n".join(filter(None, (inner.steps, origin.note)))
+        return replace(inner, steps=steps)
     return Plan(name=name, reads=(Read(source="memory", table=origin.label),))
 
 
