@@ -117,11 +117,12 @@ def plain_type(kind: Any) -> Any:
 
 
 def _plain_field(field: pa.Field[Any]) -> pa.Field[Any]:
-    return pa.field(field.name, plain_type(field.type), field.nullable)
+    ours = {key: value for key, value in (field.metadata or {}).items() if key.startswith(b"dvengine.")}
+    return pa.field(field.name, plain_type(field.type), field.nullable, ours or None)
 
 
 def plain_schema(schema: pa.Schema) -> pa.Schema:
-    """Return the schema without metadata: what pandas, Polars and drivers leave there must not reach a package."""
+    """Return the schema without foreign metadata: what pandas, Polars and drivers leave there must not reach a package."""
     return pa.schema([_plain_field(field) for field in schema])
 
 

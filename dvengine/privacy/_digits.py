@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import unicodedata
 from functools import lru_cache
 from typing import Any
@@ -20,6 +19,7 @@ __all__ = ["TESTED", "plain_signs", "scan_numbers", "scan_text", "unusual"]
 TESTED = 128
 
 _ZERO = 48
+_LAST_SIGN = 0x20000  # beyond are ideographs only
 #: How the eleven digits are written apart, as lengths of the runs of digits. ``4 2 5`` is an account number and not here.
 _GROUPINGS = ((6, 5), (6, 3, 2), (2, 2, 2, 5), (2, 2, 2, 3, 2))
 _LONGEST_GAP = 3  # as in "018245 - 60079"
@@ -33,7 +33,7 @@ _LETTER[[*range(65, 91), *range(97, 123)]] = True
 def unusual() -> tuple[list[str], list[str]]:
     """Signs beyond ASCII, and what each means here: digits of other scripts, spaces, dashes, and signs without width."""
     meaning: dict[str, str] = {}
-    for point in range(128, sys.maxunicode + 1):
+    for point in range(128, _LAST_SIGN):
         sign = chr(point)
         category = unicodedata.category(sign)
         if category == "Nd":
