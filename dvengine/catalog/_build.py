@@ -14,15 +14,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
-from dvengine._errors import (
-    AccessDenied,
-    Conflict,
-    DvengineError,
-    InputError,
-    NotFound,
-    Unavailable,
-    VerificationFailed,
-)
+from dvengine._errors import AccessDenied, Conflict, InputError, NotFound, VerificationFailed
 from dvengine._events import stage
 from dvengine.catalog._describe import Summary, describe
 from dvengine.catalog._links import folder_of, page_name
@@ -162,10 +154,7 @@ def _load_one(store: Store, name: str, versions: list[int]) -> Loaded | str | No
         history = [newest if number == versions[-1] else log.read(number) for number in shown]
         summary = describe(newest, name=name)
         previews: dict[str, Preview | None] = {
-            resource.name: preview(
-                store, [part.path for part in resource.parts], suppressed=resource.certificate is not None
-            )
-            for resource in summary.resources
+            resource.name: preview(store, resource) for resource in summary.resources
         }
         return Loaded(
             summary=summary,
@@ -177,6 +166,7 @@ def _load_one(store: Store, name: str, versions: list[int]) -> Loaded | str | No
             overrides=newest.overrides,
             previews=previews,
             images=dict(_images(store, summary)),
+            texts=dict(_texts(store, summary)),
             store_url=store.url,
         )
     except (VerificationFailed, NotFound) as error:
@@ -190,16 +180,22 @@ def _version(manifest: Manifest) -> Version:
 
 def _images(store: Store, summary: Summary) -> Iterator[tuple[str, bytes]]:
     for view in summary.views:
-        if view.svg is None:
-            continue
-        try:
-            image = still_svg(store.get(view.svg))
-        except (Unavailable, AccessDenied):
-            raise
-        except DvengineError:
-            continue
-        if image is not None:
+        if view.svg is not None and (data := _fetched(store, view.svg)) and (image := still_svg(data)):
             yield view.name, image
+
+
+def _texts(store: Store, summary: Summary) -> Iterator[tuple[str, str]]:
+    for view in summary.views:
+        if view.markdown is not None and (data := _fetched(store, view.markdown)):
+            yield view.name, data.decode("utf-8", "replace")
+
+
+def _fetched(store: Store, path: str) -> bytes | None:
+    """Return an object, or None where it is not there: a figure that is lost must not take its package with it."""
+    try:
+        return store.get(path)
+    except (NotFound, InputError):
+        return None
 
 
 def _write(path: Path, content: str | bytes) -> None:

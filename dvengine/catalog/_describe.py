@@ -17,12 +17,15 @@ __all__ = ["Column", "Part", "Party", "Resource", "Summary", "View", "describe"]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column as the schema describes it."""
+    """One column as the schema describes it. ``nulls`` is None where nobody counted; ``sensitive`` means identity numbers."""
 
     name: str
     type: str
     title: str
     description: str
+    unit: str = ""
+    nulls: int | None = None
+    sensitive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """One table of a package. ``certificate`` is the public part, or None."""
+    """One table of a package.
+
+    ``certificate`` is the public part, or None. ``symbol`` stands for a hidden cell, ``status`` is the column that says which
+    rows have one, and ``legend`` is said about it in the package's language.
+    """
 
     name: str
     title: str
@@ -56,17 +63,25 @@ class Resource:
     parts: tuple[Part, ...]
     columns: tuple[Column, ...]
     certificate: Mapping[str, Any] | None
-    raw: Mapping[str, Any]
+    symbol: str = ":"
+    status: str = "status"
+    legend: str = ""
+
+    @property
+    def sensitive(self) -> bool:
+        """Whether a column holds identity numbers, so that no row may be shown."""
+        return any(column.sensitive for column in self.columns)
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One figure. ``svg`` is the key of its picture in the store, or None."""
+    """One figure. ``svg`` and ``markdown`` are keys in the store of its picture and of its text, or None."""
 
     name: str
     title: str
     resource: str
     svg: str | None
+    markdown: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +158,7 @@ def _resource(raw: Mapping[str, Any], manifest: Manifest, package: str, language
         Part(f"{package}/{path}") for path in ([listed] if isinstance(listed, str) else _strings(listed))
     )
     rows = manifest.rows.get(name)
+    suppression = _mapping(raw.get("dvengine:suppression"))
     return Resource(
         name=name,
         title=_in(_languages(raw, "title", language), language) or name,
@@ -153,7 +169,9 @@ def _resource(raw: Mapping[str, Any], manifest: Manifest, package: str, language
         parts=files,
         columns=tuple(_column(f, language) for f in _mappings(_mapping(raw.get("schema")).get("fields"))),
         certificate=manifest.certificates.get(name),
-        raw=raw,
+        symbol=_text(suppression.get("symbol"))[:8] or ":",
+        status=_text(suppression.get("status")) or "status",
+        legend=_in(_languages(suppression, "legend", language), language),
     )
 
 
@@ -164,16 +182,21 @@ def _column(raw: Mapping[str, Any], language: str) -> Column:
         kind,
         _in(_languages(raw, "title", language), language),
         _in(_languages(raw, "description", language), language),
+        _text(raw.get("dvengine:unit")),
+        nulls if isinstance(nulls := raw.get("dvengine:nulls"), int) else None,
+        bool(raw.get("dvengine:sensitive")),
     )
 
 
 def _view(raw: Mapping[str, Any], manifest: Manifest, package: str) -> View:
     name = _text(raw.get("name"))
-    named = {f"{package}/{path}" for path in _all_strings(raw) if path.endswith(".svg")}
-    svg = next((path for f in manifest.files if (path := _text(f.get("path"))) in named), None)
+    named = {f"{package}/{path}" for path in _all_strings(raw)}
+    # Only what the manifest lists belongs to the version.
+    stored = [path for f in manifest.files if (path := _text(f.get("path"))) in named]
+    svg, markdown = (next((p for p in stored if p.endswith(end)), None) for end in (".svg", ".md"))
     resource = _text(raw.get("resource")) or next(iter(_strings(raw.get("resources"))), "")
     language = _text(_own(manifest.descriptor, "language")) or "nb"
-    return View(name, _in(_languages(raw, "title", language), language) or name, resource, svg)
+    return View(name, _in(_languages(raw, "title", language), language) or name, resource, svg, markdown)
 
 
 def _all_strings(value: Any) -> Iterator[str]:

@@ -12,20 +12,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dvengine._errors import DvengineError
+from dvengine.catalog._describe import Resource
 from dvengine.stores import Store
 
-__all__ = ["SYMBOL", "Cell", "Preview", "preview"]
-
-#: How a hidden cell is shown; null in the data.
-SYMBOL = ":"
+__all__ = ["Cell", "Preview", "preview"]
 
 ROWS = 20
-COLUMNS = 40
+COLUMNS = 30
 _LONGEST = 160
 _FOOTERS = 64
-_STATUS = "status"
-#: What a row's status may say without anything being hidden in it.
-_SHOWN = frozenset(["", "published", "ok", "shown", "visible", "free"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +50,22 @@ class Preview:
     nulls: dict[str, int]
 
 
-def preview(store: Store, paths: Sequence[str], *, suppressed: bool) -> Preview | None:
-    """Read the first rows of a resource, and the null counts from all its footers (up to 64 parts).
+def preview(store: Store, resource: Resource) -> Preview | None:
+    """Read the first rows of a resource; and the null counts, from all its footers, where the descriptor does not tell them.
 
     Returns:
-        None where the parts are not there or are no Parquet: the page then says so, and is still built.
+        None where the parts are not there or are no Parquet: the page then says so, and is still built. No rows where a
+        column holds identity numbers.
     """
+    paths = [part.path for part in resource.parts]
     if not paths:
         return None
+    counted = {column.name: column.nulls for column in resource.columns if column.nulls is not None}
     try:
         first = pq.ParquetFile(store.open_parquet(paths[0]))
         shown = first.schema_arrow.names[:COLUMNS]
-        batch = _first_rows(first, shown)
-        nulls = _nulls(store, paths, first)
+        batch = _first_rows(first, shown, wanted=not resource.sensitive)
+        nulls = counted or _nulls(store, paths, first)
     except (DvengineError, pa.ArrowException, OSError, ValueError):
         return None
     kinds = [
@@ -75,10 +73,12 @@ def preview(store: Store, paths: Sequence[str], *, suppressed: bool) -> Preview 
         for t in batch.schema.types
     ]
     columns = [list(_cells(column, number)) for column, number in zip(batch.columns, kinds, strict=True)]
-    hidden = _hidden_rows(batch) if suppressed else [False] * batch.num_rows
+    hidden = (
+        [False] * batch.num_rows if resource.certificate is None else _hidden_rows(batch, resource.status)
+    )
     rows = tuple(
         tuple(
-            Cell(SYMBOL, "hidden") if hides and number and cell.kind == "null" else cell
+            Cell(resource.symbol, "hidden") if hides and number and cell.kind == "null" else cell
             for cell, number in zip(cells, kinds, strict=True)
         )
         for cells, hides in zip(zip(*columns, strict=True), hidden, strict=True)
@@ -86,12 +86,11 @@ def preview(store: Store, paths: Sequence[str], *, suppressed: bool) -> Preview 
     return Preview(tuple(shown), tuple(kinds), rows, len(first.schema_arrow.names) - len(shown), nulls)
 
 
-def _first_rows(file: pq.ParquetFile, columns: list[str]) -> pa.RecordBatch:
-    schema = pa.schema([file.schema_arrow.field(name) for name in columns])
-    for batch in file.iter_batches(batch_size=ROWS, columns=columns):
+def _first_rows(file: pq.ParquetFile, columns: list[str], *, wanted: bool) -> pa.RecordBatch:
+    for batch in file.iter_batches(batch_size=ROWS, columns=columns) if wanted else ():
         if batch.num_rows:
             return batch
-    return pa.RecordBatch.from_pylist([], schema=schema)
+    return pa.RecordBatch.from_pylist([], schema=pa.schema([file.schema_arrow.field(name) for name in columns]))
 
 
 def _nulls(store: Store, paths: Sequence[str], first: pq.ParquetFile) -> dict[str, int]:
@@ -135,8 +134,8 @@ def _texts(column: pa.Array[Any]) -> list[str | None]:
         ]
 
 
-def _hidden_rows(batch: pa.RecordBatch) -> list[bool]:
-    if _STATUS not in batch.schema.names:
+def _hidden_rows(batch: pa.RecordBatch, status: str) -> list[bool]:
+    if status not in batch.schema.names:
         return [True] * batch.num_rows
-    said = batch.column(batch.schema.get_field_index(_STATUS)).to_pylist()
-    return [status is not None and str(status) not in _SHOWN for status in said]
+    said = batch.column(batch.schema.get_field_index(status)).to_pylist()
+    return [text is not None and str(text) != "" for text in said]

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from dvengine.catalog._describe import Resource, Summary
 from dvengine.catalog._links import folder_of, href, in_store, safe_url
-from dvengine.catalog._preview import SYMBOL, Preview
+from dvengine.catalog._preview import Preview
 from dvengine.catalog._prose import plain_text, prose
 from dvengine.catalog._snippets import Snippet, snippets
 from dvengine.catalog._words import STOP, SUFFIXES, fold, words
@@ -43,11 +43,12 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One view: ``image`` is its file beside the page, or None where it cannot be shown."""
+    """One view: ``image`` is its file beside the page, ``text`` its words; neither where it cannot be shown."""
 
     title: str
     resource: str
     image: str | None
+    text: Markup | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,7 @@ class Loaded:
     overrides: tuple[Mapping[str, str], ...]
     previews: Mapping[str, Preview | None]
     images: Mapping[str, bytes]
+    texts: Mapping[str, str]
     store_url: str
 
     @property
@@ -129,6 +131,7 @@ def package_page(package: Loaded, *, title: str, built: str, out: Path) -> str:
             view.title,
             view.resource,
             f"{package.page}/{view_file(number)}" if view.name in package.images else None,
+            prose(package.texts[view.name]) if view.name in package.texts else None,
         )
         for number, view in enumerate(summary.views)
     ]
@@ -146,7 +149,6 @@ def package_page(package: Loaded, *, title: str, built: str, out: Path) -> str:
         publisher_url=safe_url(summary.publisher.url) if summary.publisher else None,
         licence_url=safe_url(summary.licence_url),
         attackers=_ATTACKERS,
-        symbol=SYMBOL,
         descriptor=in_store(package.store_url, f"{summary.name}/datapackage.json", page=page, out=out),
         linked_data=json_for_script(_schema_org(package)),
     )  # fmt: skip

@@ -76,8 +76,10 @@ def stem(word: str) -> str:
         {'kommun'}
     """
     for suffix in SUFFIXES:
-        if word.endswith(suffix) and len(word) - len(suffix) >= _KEEP:
-            return word[: -len(suffix)]
+        kept = word[: -len(suffix)]
+        # The e of a folded æ or ø (fravaer, froe) begins no ending.
+        if word.endswith(suffix) and len(kept) >= _KEEP and not (suffix[0] == "e" and kept[-1] in "ao"):
+            return kept
     return word
 
 

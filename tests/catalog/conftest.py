@@ -22,8 +22,6 @@ CERTIFICATE = {
     "engine": "dvengine 0.1.0", "hidden": 2, "valid": True,
 }  # fmt: skip
 
-SVG = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 20"><rect width="30" height="10" fill="#0a5a6e"/></svg>'
-
 
 def safe_table() -> pa.Table:
     return pa.table(
@@ -31,7 +29,7 @@ def safe_table() -> pa.Table:
             "kommune": ["0301", "0301", "1103", "1103", "5601", "5601"],
             "kjonn": ["K", "M", "K", "M", "K", "M"],
             "n": pa.array([9007199254740993, 120, None, None, 33, 0], pa.int64()),
-            "status": ["published", "published", "hidden", "hidden", "published", "published"],
+            "status": ["", "", ":", ":", "", ""],
         }
     )
 
@@ -97,7 +95,7 @@ def put_package(
             "licenses": [{"name": "CC-BY-4.0", "path": "https://creativecommons.org/licenses/by/4.0/", "title": "CC BY 4.0"}],
             "contributors": [{"title": "Demo agency", "roles": ["publisher"]},
                              {"title": "statistikk@example.org", "email": "statistikk@example.org", "roles": ["contact"]}],
-            "dvengine:access": "open", "resources": resources, "dvengine:views": listed, **descriptor,
+            "dvengine:access": "open", "resources": resources, "views": listed, **descriptor,
         },
         parts=parts,
         files=tuple(files),

@@ -8,8 +8,9 @@ const fold = (text) =>
 const wordsOf = (text) => fold(text).match(/[\p{L}\p{N}]+/gu) || [];
 
 function stem(word, suffixes) {
-  const ending = suffixes.find((s) => word.endsWith(s) && word.length - s.length >= 3);
-  return ending ? word.slice(0, -ending.length) : word;
+  const kept = (s) => word.slice(0, -s.length);
+  const ending = suffixes.find((s) => word.endsWith(s) && kept(s).length >= 3 && !(s[0] === "e" && /[ao]$/.test(kept(s))));
+  return ending ? kept(ending) : word;
 }
 
 function startSearch(form) {
