@@ -7,7 +7,8 @@ cost rows. Hence a whitelist: AND-ed ``column op literal`` with a literal of the
 from __future__ import annotations
 
 import json
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Context, Decimal
 from typing import Any
 
 import polars as pl
@@ -18,6 +19,7 @@ from dvengine.connectors import Filter
 __all__ = ["filters_of"]
 
 _OPS = {"Eq": "=", "NotEq": "!=", "Lt": "<", "LtEq": "<=", "Gt": ">", "GtEq": ">="}
+_MOST_VALUES = 1000
 _MIRROR = {"=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
@@ -60,6 +62,8 @@ def _one(node: Any, schema: pa.Schema) -> list[Filter]:
         boolean = kind.get("Boolean") if isinstance(kind, dict) else None
         if boolean in ("IsNull", "IsNotNull") and "Column" in inputs[0]:
             return [Filter(inputs[0]["Column"], "is_null" if boolean == "IsNull" else "not_null")]
+        if isinstance(boolean, dict) and "IsIn" in boolean:
+            return _among(inputs[0], inputs[1], schema)
         if isinstance(boolean, dict) and "IsBetween" in boolean:
             closed = boolean["IsBetween"]["closed"]
             low = ">=" if closed in ("Both", "Left") else ">"
@@ -68,6 +72,31 @@ def _one(node: Any, schema: pa.Schema) -> list[Filter]:
             upper = _compared(inputs[0], high, inputs[2], schema)
             return lower + upper
     return []
+
+
+def _among(column: Any, literal: Any, schema: pa.Schema) -> list[Filter]:
+    if "Column" not in column or column["Column"] not in schema.names:
+        return []
+    try:
+        with pa.ipc.open_stream(bytes(literal["Literal"]["Scalar"]["List"])) as stream:
+            found = stream.read_all().column(0).combine_chunks()
+    except (KeyError, TypeError, ValueError, pa.ArrowException):
+        return []
+    kind, have = (
+        schema.field(column["Column"]).type,
+        found.type.value_type if hasattr(found.type, "value_type") else found.type,
+    )
+    values = found.flatten() if hasattr(found, "flatten") and pa.types.is_nested(found.type) else found
+    t = pa.types
+    texts = t.is_string(kind) and (t.is_string(have) or t.is_large_string(have) or t.is_string_view(have))
+    same = texts or (t.is_integer(kind) and t.is_integer(have)) or (t.is_date32(kind) and t.is_date32(have))
+    # A null among the values never matches in SQL; what Polars makes of it is Polars' business.
+    if not same or values.null_count or not 0 < len(values) <= _MOST_VALUES:
+        return []
+    listed = values.to_pylist()
+    if texts and any("\x00" in text for text in listed):
+        return []
+    return [Filter(column["Column"], "in", tuple(listed))]
 
 
 def _compared(column: Any, op: str, literal: Any, schema: pa.Schema) -> list[Filter]:
@@ -91,13 +120,8 @@ def _value(kind: str, inner: Any, column: pa.DataType, op: str) -> tuple[bool, A
     t = pa.types
     if t.is_integer(column) and kind.lstrip("U").startswith("Int") and isinstance(inner, int):
         return True, inner
-    # Order of text depends on the collation; equality does not.
-    if (
-        t.is_string(column)
-        and kind in ("String", "StringOwned")
-        and isinstance(inner, str)
-        and op in ("=", "!=")
-    ):
+    # Polars orders text by its bytes; a source that orders otherwise leaves the filter behind.
+    if t.is_string(column) and kind in ("String", "StringOwned") and isinstance(inner, str):
         return "\x00" not in inner, inner
     if t.is_boolean(column) and kind == "Boolean" and op in ("=", "!="):
         return isinstance(inner, bool), inner
@@ -106,11 +130,15 @@ def _value(kind: str, inner: Any, column: pa.DataType, op: str) -> tuple[bool, A
             return True, date(1970, 1, 1) + timedelta(days=inner)
         except OverflowError:
             return False, None
-    if t.is_timestamp(column) and column.tz is None and kind == "Datetime" and isinstance(inner, list):
+    if t.is_timestamp(column) and column.unit == "us" and kind == "Datetime" and isinstance(inner, list):
         count, unit, zone = inner
-        if zone is None and unit in ("Microseconds", "us"):
+        if unit == "Microseconds" and (zone is None) == (column.tz is None):
             try:
-                return True, datetime(1970, 1, 1) + timedelta(microseconds=count)
+                return True, datetime(1970, 1, 1, tzinfo=UTC if zone else None) + timedelta(
+                    microseconds=count
+                )
             except OverflowError:
                 return False, None
+    if t.is_decimal(column) and kind == "Decimal" and isinstance(inner, list):
+        return True, Decimal(inner[0]).scaleb(-inner[2], Context(prec=76))
     return False, None
