@@ -199,11 +199,12 @@ class _Link:
                 if fault and passed + len(chunk) > fault.after:
                     keep = fault.after - passed
                     sink.sendall(chunk[:keep])
+                    self._owner._count(keep)
                     if fault.kind == "cut":
                         self.cut()
                         return
                     self._owner._released.wait()
-                    chunk, fault = chunk[keep:], None
+                    chunk, fault, passed = chunk[keep:], None, passed + keep
                 if self._aborted:
                     return
                 sink.sendall(chunk)

@@ -17,7 +17,7 @@ import obstore
 import psycopg
 import pytest
 
-from services import S3, Elasticsearch, Postgres
+from services import S3, Elasticsearch, HttpProxy, Postgres, TcpProxy
 from services._postgres import wait_for_port_to_close
 
 
@@ -59,6 +59,33 @@ def test_elasticsearch_is_a_9_node_that_stems_norwegian(elasticsearch: Elasticse
         tokens = client.indices.analyze(index=name, analyzer="norwegian", text="Bøkene og byene")["tokens"]
         assert [token["token"] for token in tokens] == ["bøk", "byen"]
         client.indices.delete(index=name)
+
+
+def test_s3_signatures_hold_through_the_proxy_and_a_dropped_reply_was_done(s3: S3) -> None:
+    bucket = s3.fresh_bucket()
+    with HttpProxy(s3.endpoint) as proxy:
+        store = s3.store(bucket, endpoint=proxy.url, retry_config={"max_retries": 0})
+        obstore.put(store, "æ ø/%.bin", b"1" * 100_000)
+        assert bytes(obstore.get_range(store, "æ ø/%.bin", start=5, end=10)) == b"11111"
+        proxy.drop_reply(method="PUT")
+        with pytest.raises(obstore.exceptions.BaseError):
+            obstore.put(store, "b", b"2")
+        proxy.cut_body(1000, method="GET")
+        with pytest.raises(obstore.exceptions.BaseError):
+            obstore.get(store, "æ ø/%.bin").bytes()
+        assert proxy.faults == ["drop_reply", "cut_body"]
+    assert bytes(obstore.get(s3.store(bucket), "b").bytes()) == b"2"
+
+
+def test_postgres_through_the_proxy_ends_when_cut(postgres: Postgres) -> None:
+    with TcpProxy.before(postgres.admin_url) as proxy:
+        proxy.cut_after(200_000)
+        with (
+            psycopg.connect(proxy.rewrite(postgres.admin_url)) as connection,
+            pytest.raises(psycopg.OperationalError),
+        ):
+            connection.execute("select repeat('x', 1000) from generate_series(1, 10000)")
+        assert proxy.bytes_to_client == 200_000
 
 
 USER = """
