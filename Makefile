@@ -12,7 +12,8 @@ BIN := $(VENV)/bin
 INPUTS := $(shell cat pyproject.toml constraints.txt | cksum | tr ' ' '-')
 FULL := $(VENV)/.full-$(INPUTS)
 DEMO := $(VENV)/.demo-$(INPUTS)
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --doctest-modules dvengine tests
+TESTS ?= dvengine tests
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --doctest-modules $(TESTS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -34,7 +35,7 @@ format: $(FULL) ## Mend style and format where a machine can
 type: $(FULL) ## Check types (mypy --strict)
 	@$(BIN)/mypy
 
-test: $(FULL) ## Run every test and doctest against real servers; says at the end what could not run
+test: $(FULL) ## Run every test and doctest against real servers; says at the end what could not run [TESTS=folders]
 	@.ci/system-packages
 	@$(PYTEST) -q
 
