@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,3 +103,26 @@ def test_only_with_the_password_is_the_server_open(work: Path) -> None:
         head, _, tail = registry.url.partition("@")
         with pytest.raises(psycopg.OperationalError):
             psycopg.connect(f"{head.rpartition(':')[0]}:wrong@{tail}")
+
+
+def test_demo_killed_while_loading_leaves_nothing_half_made(work: Path) -> None:
+    program = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from dvengine import subscribe; from dvengine.demo import prepare\n"
+        "def kill(event):\n"
+        "    if event.name == 'registry' and event.rows: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "subscribe(kill)\n"
+        "with prepare(Path(sys.argv[1]), persons=2_000, seed=9): print('loaded')\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, str(work)], check=False, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL
+    left_running = _pid(work)
+    with prepare(work, persons=2_000, seed=9) as registry:
+        assert (
+            _pid(work) == left_running
+        )  # the server that was left behind is taken over, and stopped in the end
+        assert not registry.reused
+        with psycopg.connect(registry.url) as connection:
+            assert connection.execute("select count(*) from person").fetchone() == (2_000,)
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(registry.url)

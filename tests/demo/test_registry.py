@@ -14,7 +14,7 @@ from dvengine.demo import Dials, Fasit, draw, kapitler, kommuner
 from dvengine.demo._fnr import _frame, _numbers
 from dvengine.demo._registry import chunks
 from dvengine.demo._spells import MEN_ONLY, WOMEN_ONLY
-from dvengine.privacy._fnr import KINDS, NEW, OLD, classify
+from dvengine.privacy._fnr import KINDS, NEW, OLD, check_number, classify
 
 SEEDS = (20240101, 7)
 
@@ -209,6 +209,9 @@ def test_dirt_is_off_unless_asked_for_and_then_of_every_kind() -> None:
     assert (spells["tom"] < spells["fom"]).sum() > 0
     assert (spells["tom"] == dt.date(9999, 12, 31)).sum() > 0
     assert dirty["person"].schema == clean["person"].schema
+    numbers = [check_number(fnr) for fnr in dirty["person"]["fnr"].to_pylist()]
+    assert 0 < numbers.count(None) < 50
+    assert len(set(dirty["person"]["fnr"].to_pylist())) == 5_000
     assert isinstance(dirty["sykefravaer"], pa.Table)
 
 
