@@ -25,9 +25,9 @@ def document_id(name: str, url: str) -> str:
 
     Example:
         >>> document_id("sykefravaer", "s3://open/sykefravaer/datapackage.json")
-        'sykefravaer-9d8ea3a5a8a5'
+        'sykefravaer-83f88cff21bf'
         >>> document_id("sykefravaer", "s3://open/sykefravaer/")
-        'sykefravaer-9d8ea3a5a8a5'
+        'sykefravaer-83f88cff21bf'
     """
     place = url.removesuffix(_SUFFIX).rstrip("/")
     digest = hashlib.sha256(f"{name}\n{place}".encode(errors="surrogatepass")).hexdigest()[:12]

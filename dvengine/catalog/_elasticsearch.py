@@ -29,6 +29,8 @@ __all__ = ["ElasticsearchIndex"]
 
 _ALIAS = re.compile(r"[a-z0-9][a-z0-9._-]{0,199}")
 _RETRIED = (429, 502, 503, 504)
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_YES = ("1", "true", "yes", "on")
 _COPIED_AT_ONCE = 200
 
 
@@ -50,6 +52,16 @@ class ElasticsearchIndex:
                 f"catalogue {settings.name!r} names no valid index",
                 hint="https://host:9200/name, where name is lower-case letters, digits, hyphens",
             )
+        plain = url.scheme == "http" and url.host not in _LOOPBACK
+        if plain and settings.secrets and settings.options.get("allow_http", "").lower() not in _YES:
+            raise ConfigError(
+                f"catalogue {settings.name!r} would send its password over plain http",
+                hint="use https, or set allow_http = true",
+            )
+        try:
+            self._timeout = float(settings.options.get("timeout", 10))
+        except ValueError:
+            raise ConfigError(f"catalogs.{settings.name}.timeout must be a number of seconds") from None
         self._index = f"{self._alias}-m{MAPPING_VERSION}"
         port = url.port or (443 if url.scheme == "https" else 9200)
         host = f"[{url.host}]" if url.host and ":" in url.host else url.host
@@ -71,7 +83,7 @@ class ElasticsearchIndex:
                     hint="it was made by something else; choose another name in the catalogue's URL",
                 )
             if not client.indices.exists(index=self._index):
-                client.options(ignore_status=400).indices.create(index=self._index, **index_body())
+                self._create(client)
             self._copy(client, current)
             moves = [{"remove": {"index": old, "alias": self._alias}} for old in current]
             add = {"add": {"index": self._index, "alias": self._alias, "is_write_index": True}}
@@ -86,6 +98,15 @@ class ElasticsearchIndex:
         """See `Index.put`."""
         if not self._ready:
             self.ensure()
+        try:
+            return self._put(document)
+        except (
+            NotFound
+        ):  # somebody removed the index since: make it anew, rather than let the server guess one
+            self.ensure()
+            return self._put(document)
+
+    def _put(self, document: Mapping[str, Any]) -> bool:
         try:
             with self._mapped() as client:
                 # external_gte: the same version again replaces itself, so that indexing anew after an upgrade takes effect.
@@ -180,10 +201,19 @@ class ElasticsearchIndex:
                 retry_on_timeout=True,
                 retry_backoff_base=0.2,
                 retry_backoff_cap=2.0,
-                request_timeout=float(options.get("timeout", 10)),
+                request_timeout=self._timeout,
                 **login,
             )
         return self._client
+
+    def _create(self, client: Elasticsearch) -> None:
+        from elasticsearch import BadRequestError
+
+        try:
+            client.indices.create(index=self._index, **index_body())
+        except BadRequestError as error:
+            if str(error.error) != "resource_already_exists_exception":  # another publisher was first
+                raise
 
     def _behind_alias(self, client: Elasticsearch) -> list[str]:
         from elasticsearch import NotFoundError

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from dvengine._errors import InputError, VerificationFailed
+from dvengine._errors import InputError, NotFound, VerificationFailed
 from dvengine.catalog._index import Hit, Hits, checked_filters
 from dvengine.catalog._words import near, stem, words
 from dvengine.stores import Store
@@ -105,7 +105,13 @@ class FileIndex:
 
     def _read(self, identifier: str, version: int) -> dict[str, Any]:
         try:
-            document = json.loads(self._store.get(_key(identifier, version)))
+            data = self._store.get(_key(identifier, version))
+        except NotFound:
+            # Somebody put a newer version after we listed, and took this one away.
+            newest = max(self._versions(identifier), default=0)
+            return self._read(identifier, newest) if newest > version else {"withdrawn": True}
+        try:
+            document = json.loads(data)
         except ValueError:
             document = None
         if not isinstance(document, dict):

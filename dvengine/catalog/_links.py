@@ -23,7 +23,7 @@ def page_name(name: str) -> str:
 
     Example:
         >>> page_name("sykefravaer"), page_name("Æ/øå")
-        ('sykefravaer', 'package-40eb8a9b')
+        ('sykefravaer', 'package-50cbb5fc')
     """
     if (
         _PLAIN.fullmatch(name)

@@ -90,7 +90,9 @@ def _first_rows(file: pq.ParquetFile, columns: list[str], *, wanted: bool) -> pa
     for batch in file.iter_batches(batch_size=ROWS, columns=columns) if wanted else ():
         if batch.num_rows:
             return batch
-    return pa.RecordBatch.from_pylist([], schema=pa.schema([file.schema_arrow.field(name) for name in columns]))
+    return pa.RecordBatch.from_pylist(
+        [], schema=pa.schema([file.schema_arrow.field(name) for name in columns])
+    )
 
 
 def _nulls(store: Store, paths: Sequence[str], first: pq.ParquetFile) -> dict[str, int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 __all__ = ["STOP", "SUFFIXES", "fold", "near", "stem", "words"]
 
@@ -68,6 +69,7 @@ def fold(text: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFD", spelled) if not unicodedata.combining(c))
 
 
+@lru_cache(maxsize=1 << 14)
 def stem(word: str) -> str:
     """Cut the ending off a folded word.
 

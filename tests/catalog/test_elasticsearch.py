@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -98,14 +99,17 @@ def test_older_dvengine_leaves_a_newer_index_alone(
     assert older.count() == 2
 
 
-def test_no_stray_write_makes_an_index(elasticsearch: Any, client: Client) -> None:
+def test_index_that_was_removed_is_made_anew_and_never_guessed_by_the_server(
+    elasticsearch: Any, client: Client
+) -> None:
     alias = elasticsearch.fresh_index()
     index = _open(elasticsearch.url, alias)
     index.put(_doc())
     client.indices.delete(index=f"{alias}-m1")
-    with pytest.raises(Exception, match="no such index"):
-        index.put(_doc())
-    assert not client.indices.exists(index=alias)
+    assert index.put(_doc())
+    mapping = client.indices.get_mapping(index=alias).body
+    assert list(mapping) == [f"{alias}-m1"], "the server guessed an index"
+    assert mapping[f"{alias}-m1"]["mappings"]["dynamic"] == "false"
 
 
 def test_foreign_index_under_our_name_is_left_alone(elasticsearch: Any, client: Client) -> None:
@@ -196,3 +200,28 @@ def test_server_that_is_not_elasticsearch_is_refused_with_a_hint(elasticsearch: 
 def test_address_that_names_no_index_is_a_config_error(path: str) -> None:
     with pytest.raises(ConfigError):
         open_index(CatalogSettings("open", Url.parse(f"http://127.0.0.1:9200{path}")))
+
+
+def test_password_over_plain_http_is_refused_unless_allowed() -> None:
+    secret = {"password": Secret.literal(CANARY)}
+    url = Url.parse("http://search.example:9200/open")
+    with pytest.raises(ConfigError, match="plain http") as caught:
+        open_index(CatalogSettings("open", url, "open", {}, secret))
+    assert CANARY not in str(caught.value)
+    open_index(CatalogSettings("open", url, "open", {"allow_http": "true"}, secret)).close()
+
+
+def test_timeout_that_is_no_number_is_a_config_error() -> None:
+    with pytest.raises(ConfigError, match="timeout"):
+        open_index(
+            CatalogSettings("open", Url.parse("http://127.0.0.1:9200/open"), "open", {"timeout": "soon"})
+        )
+
+
+def test_two_publishers_may_prepare_the_index_at_once(elasticsearch: Any) -> None:
+    alias = elasticsearch.fresh_index()
+    indices = [_open(elasticsearch.url, alias) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda pair: pair[1].put(_doc(f"p{pair[0]}")), enumerate(indices)))
+    assert done == [True] * 4
+    assert indices[0].count() == 4

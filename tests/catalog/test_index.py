@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -257,3 +258,29 @@ def test_damaged_document_is_named_and_never_passed_over(tmp_path: Path) -> None
     next(tmp_path.rglob("*.json")).write_text("{half")
     with pytest.raises(VerificationFailed, match=doc["id"]):
         index.search("")
+
+
+def test_document_replaced_while_a_search_is_under_way_is_found_in_its_new_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = CatalogSettings("files", Url.parse(f"file://{tmp_path}"))
+    reader, writer = open_index(settings), open_index(settings)
+    writer.put(_doc(version=1))
+    kind = type(reader._store)  # type: ignore[attr-defined]
+    honest = kind.list
+    listed = list(reader._store.list("_catalog/documents"))  # type: ignore[attr-defined]
+
+    def stale(self: Any, prefix: str = "") -> Any:
+        return listed if prefix == "_catalog/documents" else honest(self, prefix)
+
+    writer.put(_doc(version=2))
+    with monkeypatch.context() as late:
+        late.setattr(kind, "list", stale)
+        assert [hit.version for hit in reader.search("")] == [2]
+
+
+def test_two_writers_leave_the_newest(tmp_path: Path) -> None:
+    indices = [open_index(CatalogSettings("files", Url.parse(f"file://{tmp_path}"))) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda pair: pair[1].put(_doc(version=pair[0] + 1)), enumerate(indices)))
+    assert [hit.version for hit in indices[0].search("")] == [8]
