@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -63,14 +65,23 @@ class SqlOrigin:
         self._query, self._tables, self.label = query, tables, label
         self._schema: pa.Schema | None = None
 
-    def _open(self, tables: Mapping[str, object]) -> duckdb.DuckDBPyConnection:
-        connection = duckdb.connect(":memory:", config=_CONFIG)
+    @contextmanager
+    def _open(self, tables: Mapping[str, object]) -> Iterator[duckdb.DuckDBPyConnection]:
+        # What does not fit in memory is spilled where only this user can read, and gone when the query is.
+        with (
+            TemporaryDirectory(prefix="dvengine-", ignore_cleanup_errors=True) as folder,
+            duckdb.connect(":memory:", config={**_CONFIG, "temp_directory": f"{folder}/spill"}) as connection,
+        ):
+            self._prepare(connection, tables)
+            yield connection
+
+    @staticmethod
+    def _prepare(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, object]) -> None:
         connection.execute("set TimeZone = 'UTC'")
         connection.execute("set preserve_insertion_order = true")
         connection.execute("set lock_configuration = true")
         for name, table in tables.items():
             connection.register(name, table)
-        return connection
 
     def schema(self) -> pa.Schema:
         """Bind the query against empty tables of the same types; reads no rows."""
@@ -106,16 +117,20 @@ class SqlOrigin:
 
     def _deliver(self, schema: pa.Schema, run: Run) -> Iterator[pa.RecordBatch]:
         tables = {name: _Table(origin, run) for name, origin in self._tables.items()}
-        connection = self._open(tables)
         try:
-            reader = connection.sql(self._query).to_arrow_reader(_BATCH_ROWS)
-            if plain_schema(reader.schema).names != schema.names:
-                raise NotSupported(
-                    "the columns of this query depend on the values",
-                    hint="spell the columns out instead of PIVOT without IN",
-                )
-            for batch in reader:
-                yield with_schema(batch, schema)
+            with self._open(tables) as connection:
+                reader = connection.sql(self._query).to_arrow_reader(_BATCH_ROWS)
+                if plain_schema(reader.schema).names != schema.names:
+                    raise NotSupported(
+                        "the columns of this query depend on the values",
+                        hint="spell the columns out instead of PIVOT without IN",
+                    )
+                try:
+                    for batch in reader:
+                        yield with_schema(batch, schema)
+                finally:
+                    run.stop()
+                    connection.interrupt()
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             if isinstance(error, DvengineError):
                 raise
@@ -123,10 +138,6 @@ class SqlOrigin:
                 if table.error is not None:
                     raise table.error from None
             raise _mapped(error) from None
-        finally:
-            run.stop()
-            connection.interrupt()
-            connection.close()
 
 
 def _restored(found: pa.Schema, inputs: object) -> pa.Schema:

@@ -48,7 +48,9 @@ class MemorySource:
     batch_rows: int = 100
     fail_at: int | None = None
     error: BaseException = field(default_factory=lambda: RuntimeError("stopp"))
-    capabilities: Capabilities = field(default_factory=lambda: Capabilities(snapshot="exported", resumable=False))
+    capabilities: Capabilities = field(
+        default_factory=lambda: Capabilities(snapshot="exported", resumable=False)
+    )
     requests: list[Request] = field(default_factory=list)
     given: int = 0
     opened: int = 0
@@ -120,6 +122,6 @@ def holds(value: Any, f: Filter) -> bool:
     return value in f.value if f.op == "in" else bool(OPS[f.op](value, f.value))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def memory_source() -> type[MemorySource]:
     return MemorySource

@@ -1,0 +1,124 @@
+"""DuckDB over datasets: locked down, streaming, exact, silent about values."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import dvengine as dv
+from dvengine.connectors import Request
+from dvengine.datasets import from_source
+
+PEOPLE = dv.dataset(
+    pa.table({"kommune": ["0301", "1103", "0301"], "antall": [12, 7, 3], "fylke": ["03", "11", "03"]})
+)
+
+
+def test_the_result_is_a_dataset_and_lazy(memory_source: Any) -> None:
+    source = memory_source(pa.table({"k": ["a", "b", "a"]}))
+    query = from_source(source, Request(table="t")).sql(
+        "select k, count(*) as n from self group by 1 order by 1"
+    )
+    assert query.schema == pa.schema([("k", pa.string()), ("n", pa.int64())])
+    assert source.opened == 0
+    assert query.to_arrow().to_pylist() == [{"k": "a", "n": 2}, {"k": "b", "n": 1}]
+    assert query.to_arrow().num_rows == 2
+    assert source.opened == 2
+
+
+def test_other_tables_come_by_keyword() -> None:
+    names = pl.DataFrame({"kommune": ["0301"], "navn": ["Oslo"]})
+    out = PEOPLE.sql(
+        "select navn, sum(antall)::bigint as n from self join names using (kommune) group by 1", names=names
+    )
+    assert out.to_arrow().to_pylist() == [{"navn": "Oslo", "n": 15}]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select * from read_csv('/etc/hostname')", "select * from '/etc/hostname'", "copy self to '/tmp/hemmelig.csv'", "set threads = 1",
+        "install httpfs", "load httpfs", "attach ':memory:' as x", "create table t as select * from self", "select 1; select 2", "",
+        "pragma database_list", "select * from glob('/*')", "select * from read_text('/etc/hostname')",
+    ],
+)  # fmt: skip
+def test_a_query_reaches_nothing_outside(query: str) -> None:
+    with pytest.raises(dv.QueryError):
+        PEOPLE.sql(query).to_arrow()
+
+
+def test_python_variables_are_out_of_reach() -> None:
+    lokal = pl.DataFrame({"x": [1]})
+    with pytest.raises(dv.QueryError):
+        PEOPLE.sql("select * from lokal").to_arrow()
+    assert lokal.height == 1
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select 'hemmelig' frm self", "select nope from self where kommune = 'hemmelig'", "select cast('hemmelig' as int)",
+        "select cast(kommune || 'hemmelig' as int) from self", "select * from hemmelig", "select error('hemmelig')",
+    ],
+)  # fmt: skip
+def test_errors_show_no_literal_and_no_value(query: str) -> None:
+    with pytest.raises(dv.InputError) as caught:
+        PEOPLE.sql(query).to_arrow()
+    error: BaseException | None = caught.value
+    assert "hemmelig" not in f"{error} {error!r}"
+    assert caught.value.__suppress_context__
+
+
+def test_zones_units_and_index_types_come_back() -> None:
+    schema = pa.schema(
+        [
+            ("oslo", pa.timestamp("us", "Europe/Oslo")), ("utc", pa.timestamp("us", "UTC")), ("naive", pa.timestamp("us")),
+            ("kl", pa.time32("s")), ("kode", pa.dictionary(pa.int8(), pa.string())), ("h", pa.binary(4)),
+        ]
+    )  # fmt: skip
+    at = dt.datetime(2025, 10, 26, 0, 30, tzinfo=dt.UTC)
+    table = pa.table(
+        [pa.array([at], schema.field(0).type), pa.array([at], schema.field(1).type), pa.array([at.replace(tzinfo=None)], schema.field(2).type),
+         pa.array([dt.time(1, 2, 3)], schema.field(3).type), pa.array(["a"]).dictionary_encode().cast(schema.field(4).type), pa.array([b"abcd"], schema.field(5).type)],
+        schema=schema,
+    )  # fmt: skip
+    out = dv.dataset(table).sql("select * from self where kode = 'a'")
+    assert out.schema == schema
+    assert out.to_arrow().equals(table)
+    assert dv.dataset(table).sql("select oslo as annet from self").schema.field(0).type == pa.timestamp(
+        "us", "UTC"
+    )
+
+
+def test_decimals_stay_decimals_and_wider_ones_are_refused() -> None:
+    exact = dv.dataset(pa.table({"d": pa.array([Decimal("12345678901234567890.123456789012345678")])}))
+    assert exact.schema.field(0).type == pa.decimal128(38, 18)
+    assert exact.sql("select d from self").to_arrow()["d"].to_pylist() == [
+        Decimal("12345678901234567890.123456789012345678")
+    ]
+    for kind in (pa.decimal256(50, 2), pa.list_(pa.decimal256(50, 2))):
+        with pytest.raises(dv.TypeMapError, match="'d'"):
+            _ = dv.dataset(pa.table({"d": pa.array([], kind)})).sql("select d from self").schema
+
+
+def test_e10_a_result_with_a_name_twice_is_refused() -> None:
+    with pytest.raises(dv.InputError, match="'antall'"):
+        _ = PEOPLE.sql("select a.antall, b.antall from self a, self b").schema
+
+
+def test_columns_that_depend_on_values_are_refused_and_not_guessed() -> None:
+    with pytest.raises(dv.DvengineError):
+        PEOPLE.sql("pivot self on fylke using sum(antall) group by kommune").to_arrow()
+
+
+def test_a_query_larger_than_a_batch_streams() -> None:
+    data = dv.dataset(pa.table({"n": range(300_000)})).sql("select n, n * 2 as m from self")
+    with data.batches() as stream:
+        sizes = [batch.num_rows for batch in stream]
+    assert sum(sizes) == 300_000
+    assert max(sizes) <= 131_072
