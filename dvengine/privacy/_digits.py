@@ -19,6 +19,7 @@ __all__ = ["TESTED", "plain_signs", "scan_numbers", "scan_text", "unusual"]
 TESTED = 128
 
 _ZERO = 48
+_PIECE = 8 << 20  # bytes of text looked at in one go
 _LAST_SIGN = 0x20000  # beyond are ideographs only
 #: How the eleven digits are written apart, as lengths of the runs of digits. ``4 2 5`` is an account number and not here.
 _GROUPINGS = ((6, 5), (6, 3, 2), (2, 2, 2, 5), (2, 2, 2, 3, 2))
@@ -93,6 +94,9 @@ def scan_text(array: Any) -> NDArray[np.uint8]:
     lengths = np.diff(offsets)
     if not data.size:
         return out
+    if data.size > _PIECE and rows > 1:  # long texts: the work space is a few times the text
+        half = rows // 2
+        return np.concatenate([scan_text(array.slice(0, half)), scan_text(array.slice(half))])
     if np.all(lengths == 11):  # the plain case: a column of numbers
         digits = np.ascontiguousarray(data.reshape(rows, 11).T) - np.uint8(_ZERO)
         whole = (digits <= 9).all(axis=0)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 import uuid
 from decimal import Decimal
 from typing import Any
@@ -201,6 +202,19 @@ def test_findings_do_not_depend_on_how_the_stream_is_cut() -> None:
     assert whole == scan(pa.array(texts), cut=7) == scan(pa.array(texts).dictionary_encode(), cut=501)
     truth = sum(t is not None and (check_number(t) is not None or " 60079" in t or (len(t) == 10 and check_number("0" + t) is not None)) for t in texts)  # fmt: skip
     assert whole[0].rows == truth
+
+
+def test_long_texts_are_looked_at_in_pieces() -> None:
+    page = "Vedtaket gjelder søker " * 20_000
+    texts = [page, f"{page} {OLD}", None, page, f"{OLD} {page}"] * 20
+    array = pa.array(texts, pa.large_string())
+    assert array.nbytes > 8 << 20
+    tracemalloc.start()
+    assert rows(array) == 40
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 << 20
+    assert array.nbytes * 6 > 100 << 20  # what the work space would be for all at once
 
 
 def test_no_value_is_kept_or_shown() -> None:
