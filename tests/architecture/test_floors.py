@@ -81,6 +81,8 @@ def rooms_used(module: Module) -> list[tuple[str, int]]:
     names = {other.name for other in modules()}
     used = []
     for item in imports(module):
+        if item.target == "dvengine" and item.names == ("__version__",):
+            continue  # a constant, there before any room is loaded
         if item.target == "dvengine":
             # `from dvengine import stores` is a room; `from dvengine import read_sql` is the root.
             taken = [name if name in names else "" for name in item.names] or [""]
