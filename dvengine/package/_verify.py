@@ -118,7 +118,7 @@ def verify(
                     _certificate(place, opened, name, report)
             _files(place, opened, report)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            if isinstance(error, DvengineError):
+            if isinstance(error, DvengineError) and not isinstance(error, InputError):
                 raise
             # A manifest is foreign input: whatever shape it has, the answer is a report.
             report.problem(f"manifest: its parts do not fit together ({type(error).__name__})")
