@@ -43,7 +43,9 @@ def test_a_file_name_is_never_a_path_and_never_depends_on_case_or_normal_form(na
         return
     assert set(stem) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
     assert stem.strip("-") == stem != ""
-    assert file_stem(unicodedata.normalize("NFD", name)) == file_stem(unicodedata.normalize("NFC", name)) == stem
+    assert (
+        file_stem(unicodedata.normalize("NFD", name)) == file_stem(unicodedata.normalize("NFC", name)) == stem
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,7 +70,24 @@ def test_package_names_by_rule_are_taken(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "UPPER", "Sykefravær år", "a b", "..", ".a", "a/b", "a..b", "-a", "a-", "å", "a" * 101, "a\n", None, 7, "_dvengine"],
+    [
+        "",
+        "UPPER",
+        "Sykefravær år",
+        "a b",
+        "..",
+        ".a",
+        "a/b",
+        "a..b",
+        "-a",
+        "a-",
+        "å",
+        "a" * 101,
+        "a\n",
+        None,
+        7,
+        "_dvengine",
+    ],
 )
 def test_package_names_against_the_rule_are_refused_with_a_hint(name: object) -> None:
     with pytest.raises(DescriptorError) as caught:
@@ -76,7 +95,9 @@ def test_package_names_against_the_rule_are_refused_with_a_hint(name: object) ->
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("name", ["", "  ", " a", "a\nb", "a\u2028b", "a\x00", "a\u202eb", "\ud800", "..", "x" * 101, None])
+@pytest.mark.parametrize(
+    "name", ["", "  ", " a", "a\nb", "a\u2028b", "a\x00", "a\u202eb", "\ud800", "..", "x" * 101, None]
+)
 def test_resource_names_that_cannot_be_read_are_refused(name: object) -> None:
     with pytest.raises(DescriptorError):
         check_label(name, what="resource")
