@@ -286,3 +286,13 @@ def test_memory_does_not_grow_with_rows() -> None:
 
     peak(2)
     assert peak(40) < peak(4) * 1.5
+
+
+def test_holder_of_both_keys_can_map_old_tokens_to_new() -> None:
+    original = pl.DataFrame({"fnr": ["01824560079", "01824564015"]})
+    both = original.select(old="fnr", new="fnr")
+    mapped = pseudonymise(
+        pseudonymise(both, "old", key=KEY, kind="fnr"), "new", key=OTHER, kind="fnr"
+    ).to_polars()
+    assert mapped["old"].to_list() == tokens(original["fnr"].to_list())
+    assert mapped["new"].to_list() == tokens(original["fnr"].to_list(), key=OTHER)
