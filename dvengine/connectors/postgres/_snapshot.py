@@ -296,10 +296,14 @@ class Leader:
     def dearer(self, single: str, parts: Sequence[str]) -> float | None:
         """Return how many times the single plan's cost the parts have together, if that is too much; else None."""
         cost = self._cost(single)
-        if cost < 10_000:
+        if cost < 2_000:
             return None
         ratio = sum(self._cost(part) for part in parts) / cost
         return ratio if ratio > 1.5 else None
+
+    def cheap(self, statement: str, whole: str) -> bool:
+        """Whether a statement costs little beside reading the whole."""
+        return self._cost(statement) <= self._cost(whole) / 4
 
     def _cost(self, statement: str) -> float:
         return float(self.one(f"explain (format json) {statement}")[0][0]["Plan"]["Total Cost"])
