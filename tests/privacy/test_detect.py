@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import re
 import tracemalloc
 import uuid
 from decimal import Decimal
@@ -11,6 +12,9 @@ import pyarrow as pa
 import pytest
 
 from dvengine.privacy._detect import Finding, IdentityScanner
+from dvengine.privacy._digits import scan_text
+from dvengine.privacy._fnr import NEW as NEW_RULE
+from dvengine.privacy._fnr import OLD as OLD_RULE
 from dvengine.privacy._fnr import check_number
 
 OLD, NEW = "01824560079", "01824564015"
@@ -202,6 +206,43 @@ def test_findings_do_not_depend_on_how_the_stream_is_cut() -> None:
     assert whole == scan(pa.array(texts), cut=7) == scan(pa.array(texts).dictionary_encode(), cut=501)
     truth = sum(t is not None and (check_number(t) is not None or " 60079" in t or (len(t) == 10 and check_number("0" + t) is not None)) for t in texts)  # fmt: skip
     assert whole[0].rows == truth
+
+
+_APART = r"[ \-./]{1,3}"
+_SPELLINGS = [
+    re.compile(r"(?=(?<![0-9])" + _APART.join(f"([0-9]{{{n}}})" for n in grouping) + r"(?![0-9]))")
+    for grouping in ((11,), (6, 5), (6, 3, 2), (2, 2, 2, 5), (2, 2, 2, 3, 2))
+]
+
+
+def by_regular_expression(text: str) -> bool:
+    """The same promise in other words: an independent second opinion."""
+    if re.fullmatch("[0-9]{10}", text) and check_number("0" + text):
+        return True
+    for spelling in _SPELLINGS:
+        for match in spelling.finditer(text):
+            number = "".join(match.groups())
+            before, after = (
+                text[match.start() - 1 : match.start()],
+                text[match.start() + 11 : match.start() + 12],
+            )
+            in_a_code = spelling is _SPELLINGS[0] and re.fullmatch("[a-zA-Z]{2}", before + after)
+            if not in_a_code and check_number(number):
+                return True
+    return False
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_texts_are_judged_as_by_a_regular_expression(seed: int) -> None:
+    rng = random.Random(seed)
+    pieces = [OLD, OLD[:6], OLD[6:], NEW, "01824", "0", "7", " ", "-", ".", "/", "\t", "\n", "a", "Z", "ø", "日", "", "01", "82", "45", "600", "79",
+              "5815160160", "x", ","]  # fmt: skip
+    texts = ["".join(rng.choices(pieces, k=rng.randrange(7))) for _ in range(4_000)]
+    expected = [by_regular_expression(text) for text in texts]
+    assert 100 < sum(expected) < 3_900
+    found = scan_text(pa.array(texts)) & (OLD_RULE | NEW_RULE) > 0
+    assert [t for t, e, f in zip(texts, expected, found, strict=True) if e != f] == []
+    assert (scan_text(pa.array([t.encode() for t in texts])) & (OLD_RULE | NEW_RULE) > 0).tolist() == expected
 
 
 def test_long_texts_are_looked_at_in_pieces() -> None:
