@@ -6,30 +6,25 @@ import os
 import re
 import secrets
 import shutil
-from collections import defaultdict
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
-from dvengine._errors import AccessDenied, Conflict, InputError, NotFound, VerificationFailed
+from dvengine._errors import AccessDenied, Conflict, InputError
 from dvengine._events import stage
-from dvengine.catalog._describe import Summary, describe
-from dvengine.catalog._links import folder_of, page_name
-from dvengine.catalog._preview import Preview, preview
-from dvengine.catalog._site import Loaded, Version, index_page, package_page, view_file
-from dvengine.catalog._svg import still_svg
+from dvengine._extras import require
+from dvengine.catalog._links import folder_of
+from dvengine.catalog._load import load
 from dvengine.config import Settings, StoreSettings, load_settings
-from dvengine.stores import CommitLog, Manifest, Store, open_store
+from dvengine.stores import Store, open_store
 
 __all__ = ["BuiltCatalog", "build_catalog"]
 
-_MANIFEST = re.compile(r"(?P<name>.+)/_dvengine/manifest-(?P<version>\d{6,})\.json")
 #: Says that a folder is a site of ours, which may be replaced.
 _MARKER = ".dvengine-catalog"
-_HISTORY = 20
+_STALE = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +65,7 @@ def build_catalog(
 
     Raises:
         Conflict: ``out`` holds something that is not a site of ours; it is left alone.
+        MissingExtra: The extra ``catalog`` is not installed.
         InputError: ``out`` is the store's own folder or holds it.
         AccessDenied: ``out`` cannot be written.
         Unavailable: The store does not answer.
@@ -85,10 +81,14 @@ def build_catalog(
         store = (settings or load_settings()).store(store)
     if isinstance(store, StoreSettings):
         store = open_store(store)
-    target = Path(out).expanduser().absolute()
+    target = Path(out).expanduser().resolve()
     _check_target(target, store)
+    for library in ("jinja2", "markdown_it"):
+        require(library, extra="catalog")
+    from dvengine.catalog._site import index_page, package_page, view_file
+
     with stage("build", title) as span:
-        loaded, problems = _load(store)
+        loaded, problems = load(store)
         built = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         aside = target.with_name(f".{target.name}-{secrets.token_hex(4)}")
         try:
@@ -104,6 +104,7 @@ def build_catalog(
                 span.advance(parts=1, rows=package.summary.rows)
             _write(aside / "index.html", index_page(loaded, title=title, built=built))
             _swap(aside, target)
+            _sweep(target)
         except OSError as error:
             raise AccessDenied(
                 f"the folder of the site cannot be written ({type(error).__name__})",
@@ -127,77 +128,6 @@ def _check_target(target: Path, store: Store) -> None:
         raise Conflict(f"{target.name!r} is a file", hint="name a folder")
 
 
-def _load(store: Store) -> tuple[list[Loaded], list[str]]:
-    versions: dict[str, list[int]] = defaultdict(list)
-    for info in store.list():
-        if key := _MANIFEST.fullmatch(info.path):
-            versions[key["name"]].append(int(key["version"]))
-    loaded: list[Loaded] = []
-    problems: list[str] = []
-    with ThreadPoolExecutor(max_workers=4, thread_name_prefix="dvengine-catalog") as pool:
-        for found in pool.map(lambda name: _load_one(store, name, sorted(versions[name])), sorted(versions)):
-            if isinstance(found, Loaded):
-                loaded.append(found)
-            elif found is not None:
-                problems.append(found)
-    loaded.sort(key=lambda package: (package.summary.modified, package.summary.name), reverse=True)
-    return loaded, problems
-
-
-def _load_one(store: Store, name: str, versions: list[int]) -> Loaded | str | None:
-    log = CommitLog(store, name)
-    try:
-        newest = log.read(versions[-1])
-        if newest.state == "withdrawn":
-            return None
-        shown = versions[-_HISTORY:]
-        history = [newest if number == versions[-1] else log.read(number) for number in shown]
-        summary = describe(newest, name=name)
-        previews: dict[str, Preview | None] = {
-            resource.name: preview(store, resource) for resource in summary.resources
-        }
-        return Loaded(
-            summary=summary,
-            page=page_name(name),
-            version=newest.version,
-            versions=tuple(_version(manifest) for manifest in reversed(history)),
-            older=len(versions) - len(shown),
-            consistent=newest.consistent,
-            overrides=newest.overrides,
-            previews=previews,
-            images=dict(_images(store, summary)),
-            texts=dict(_texts(store, summary)),
-            store_url=store.url,
-        )
-    except (VerificationFailed, NotFound) as error:
-        return f"{name}: {error.message}"
-
-
-def _version(manifest: Manifest) -> Version:
-    reasons = tuple(f"{o.get('rule', 'rule')}: {o.get('reason', '')}" for o in manifest.overrides)
-    return Version(manifest.version, manifest.created, sum(manifest.rows.values()), manifest.state, reasons)
-
-
-def _images(store: Store, summary: Summary) -> Iterator[tuple[str, bytes]]:
-    for view in summary.views:
-        if view.svg is not None and (data := _fetched(store, view.svg)) and (image := still_svg(data)):
-            yield view.name, image
-
-
-def _texts(store: Store, summary: Summary) -> Iterator[tuple[str, str]]:
-    for view in summary.views:
-        if view.markdown is not None and (data := _fetched(store, view.markdown)):
-            yield view.name, data.decode("utf-8", "replace")
-
-
-def _fetched(store: Store, path: str) -> bytes | None:
-    """Return an object, or None where it is not there: a figure that is lost must not take its package with it."""
-    try:
-        return store.get(path)
-    except (NotFound, InputError):
-        return None
-
-
 def _write(path: Path, content: str | bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # A lone surrogate in a title is shown as "?"; it must not keep the catalogue from being built.
@@ -218,7 +148,17 @@ def _swap(aside: Path, target: Path) -> None:
     try:
         os.replace(aside, target)  # noqa: PTH105
     except OSError:
-        if old.exists():
+        if old.exists() and not target.exists():
             os.replace(old, target)  # noqa: PTH105
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    finally:
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _sweep(target: Path) -> None:
+    """Remove what killed builds left beside the site an hour ago or more; a build that is under way is younger."""
+    ours = re.compile(re.escape(f".{target.name}-") + r"[0-9a-f]{8}(-old)?")
+    for path in target.parent.glob(".*"):
+        if ours.fullmatch(path.name) and path.is_dir() and path.stat().st_mtime < time.time() - _STALE:
+            shutil.rmtree(path, ignore_errors=True)

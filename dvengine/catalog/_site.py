@@ -15,12 +15,13 @@ from markupsafe import Markup
 
 from dvengine.catalog._describe import Resource, Summary
 from dvengine.catalog._links import folder_of, href, in_store, safe_url
+from dvengine.catalog._load import Loaded
 from dvengine.catalog._preview import Preview
 from dvengine.catalog._prose import plain_text, prose
 from dvengine.catalog._snippets import Snippet, snippets
 from dvengine.catalog._words import STOP, SUFFIXES, fold, words
 
-__all__ = ["Card", "Figure", "Loaded", "Version", "index_page", "package_page"]
+__all__ = ["Card", "Figure", "index_page", "package_page"]
 
 _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")  # fmt: skip
 
@@ -31,17 +32,6 @@ _ATTACKERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
-    """One line of the history."""
-
-    number: int
-    created: str
-    rows: int
-    state: str
-    reasons: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Figure:
     """One view: ``image`` is its file beside the page, ``text`` its words; neither where it cannot be shown."""
 
@@ -49,28 +39,6 @@ class Figure:
     resource: str
     image: str | None
     text: Markup | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """A package as it was read from its store."""
-
-    summary: Summary
-    page: str
-    version: int
-    versions: tuple[Version, ...]
-    older: int
-    consistent: bool
-    overrides: tuple[Mapping[str, str], ...]
-    previews: Mapping[str, Preview | None]
-    images: Mapping[str, bytes]
-    texts: Mapping[str, str]
-    store_url: str
-
-    @property
-    def url(self) -> str:
-        """The package's address."""
-        return f"{self.store_url.rstrip('/')}/{self.summary.name}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -14,8 +21,9 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 import pytest
 
-from dvengine._errors import ConfigError, Conflict, InputError
-from dvengine.catalog import _build, build_catalog
+from dvengine._errors import AccessDenied, ConfigError, Conflict, InputError
+from dvengine._events import Event, subscribe
+from dvengine.catalog import _build, _site, build_catalog
 from dvengine.catalog._links import href, page_name, safe_url
 from dvengine.catalog._prose import prose
 from dvengine.catalog._svg import still_svg
@@ -427,7 +435,7 @@ def test_failed_build_leaves_the_earlier_site_and_nothing_beside_it(
     def break_off(*_: Any, **__: Any) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_build, "index_page", break_off)
+    monkeypatch.setattr(_site, "index_page", break_off)
     with pytest.raises(KeyboardInterrupt):
         build_catalog(memory_store, tmp_path / "site")
     assert {p: p.read_bytes() for p in (tmp_path / "site").rglob("*") if p.is_file()} == before
@@ -524,3 +532,121 @@ def test_colours_meet_wcag_aa_in_both_schemes() -> None:
         for front, back in pairs:
             a, b = sorted((luminance(scheme[front]), luminance(scheme[back])))
             assert (b + 0.05) / (a + 0.05) >= 4.5, (front, back)
+
+
+@pytest.mark.parametrize("missing", ["jinja2", "markdown_it", "elasticsearch"])
+def test_search_in_files_needs_no_extra_and_the_rest_says_which(tmp_path: Path, missing: str) -> None:
+    code = f"""
+import sys
+sys.modules["{missing}"] = None
+import dvengine as dv
+assert dv.search("x", catalog="{tmp_path}/index") == []
+try:
+    dv.build_catalog("memory://x", "{tmp_path}/site")
+    dv.search("x", catalog="http://127.0.0.1:9/x")
+except dv.MissingExtra as error:
+    print(error)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    extra = "search" if missing == "elasticsearch" else "catalog"
+    assert f'pip install "dvengine[{extra}]"' in ran.stdout
+
+
+def test_two_builds_of_one_folder_at_once_leave_one_whole_site(
+    package: Package, memory_store: Store, tmp_path: Path
+) -> None:
+    package(memory_store)
+    site = tmp_path / "site"
+    build_catalog(memory_store, site)
+
+    def build() -> None:
+        with contextlib.suppress(AccessDenied):  # the slower one may find the other's site in its way
+            build_catalog(memory_store, site)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: build(), range(8)))
+    assert {p.path.name for p in _pages(site)} == {"index.html", "sykefravaer.html"}
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
+
+
+def test_litter_of_a_killed_build_is_swept_by_a_later_one(
+    package: Package, memory_store: Store, tmp_path: Path
+) -> None:
+    package(memory_store)
+    for name, age in (
+        (".site-0123abcd", 7200),
+        (".site-0123abce-old", 7200),
+        (".site-0123abcf", 0),
+        (".site-notours", 7200),
+    ):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (time.time() - age, time.time() - age))
+    build_catalog(memory_store, tmp_path / "site")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".site-0123abcf", ".site-notours", "site"]
+
+
+def test_site_behind_a_link_is_built_where_the_link_points(
+    package: Package, memory_store: Store, tmp_path: Path
+) -> None:
+    package(memory_store)
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    build_catalog(memory_store, tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real" / "index.html").is_file()
+
+
+def test_folder_that_cannot_be_written_is_access_denied(
+    package: Package, memory_store: Store, tmp_path: Path
+) -> None:
+    package(memory_store)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(AccessDenied, match="cannot be written"):
+        build_catalog(memory_store, tmp_path / "file" / "site")
+
+
+def test_every_page_has_sound_bones(package: Package, memory_store: Store, tmp_path: Path) -> None:
+    package(
+        memory_store,
+        views={"a": b'<svg xmlns="http://www.w3.org/2000/svg"/>'},
+        tables={"a": pa.table({"n": [1]}), "b": pa.table({"n": [2]})},
+        certified=False,
+    )
+    for page in _build_site(memory_store, tmp_path / "site").values():
+        ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
+        assert len(ids) == len(set(ids))
+        wanted = [a[key] for _, a in page.elements for key in ("aria-labelledby", "for") if a.get(key)]
+        wanted += [(a["href"] or "")[1:] for a in page.all("a") if (a.get("href") or "").startswith("#")]
+        assert set(wanted) <= set(ids)
+        levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+        assert levels.count(1) == 1
+        assert all(after - before <= 1 for before, after in pairwise([0, *levels]))
+        assert all(th.get("scope") for th in page.all("th"))
+        assert all("alt" in image for image in page.all("img"))
+        assert page.all("html")[0]["lang"] == "en"
+
+
+def test_linked_data_describe_the_dataset(package: Package, memory_store: Store, tmp_path: Path) -> None:
+    package(memory_store)
+    page = _build_site(memory_store, tmp_path / "site")["packages/sykefravaer.html"]
+    (text,) = [body for attrs, body in page.scripts if attrs.get("type") == "application/ld+json"]
+    data = json.loads(text)
+    assert data | {
+        "@type": "Dataset", "name": "Sykefravær etter kommune", "license": "https://creativecommons.org/licenses/by/4.0/", "dateModified": "2026-11-11T03:00:00Z",
+        "publisher": {"@type": "Organization", "name": "Demo agency"}, "variableMeasured": ["kommune", "kjonn", "n", "status"],
+    } == data  # fmt: skip
+
+
+def test_building_tells_how_far_it_is(package: Package, memory_store: Store, tmp_path: Path) -> None:
+    package(memory_store, "a")
+    package(memory_store, "b")
+    seen: list[Event] = []
+    stop = subscribe(seen.append)
+    build_catalog(memory_store, tmp_path / "site", title="Open data")
+    stop()
+    assert [(e.state, e.parts) for e in seen if e.stage == "build"] == [
+        ("start", 0),
+        ("progress", 1),
+        ("progress", 2),
+        ("end", 2),
+    ]

@@ -1,0 +1,65 @@
+"""A package that was really published: found by its words, shown with its proof."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import altair as alt
+import polars as pl
+from test_site import Page
+
+import dvengine as dv
+from dvengine.config import Settings
+
+
+def test_published_safe_table_is_found_and_shown_with_its_certificate(tmp_path: Path) -> None:
+    rows = [
+        (k, s)
+        for k, s, n in (
+            ("0301", "K", 40),
+            ("0301", "M", 30),
+            ("1103", "K", 2),
+            ("1103", "M", 25),
+            ("5601", "K", 9),
+            ("5601", "M", 3),
+        )
+        for _ in range(n)
+    ]
+    table = dv.tabulate(
+        pl.DataFrame(rows, schema=["kommune", "kjonn"], orient="row"), by=["kommune", "kjonn"]
+    )
+    safe = dv.suppress(table, rule=dv.Threshold(5))
+    chart = alt.Chart(safe.frame.filter(kjonn="total")).mark_bar().encode(x="n:Q", y="kommune:N")
+    settings = Settings(
+        {
+            "stores": {"open-data": {"url": f"file://{tmp_path}/store"}},
+            "catalogs": {"open": {"url": f"file://{tmp_path}/index", "access": "open"}},
+        },
+        environ={},
+    )
+    package = dv.DataPackage(
+        name="sykefravaer", title={"nb": "Sykefravær etter kommune", "en": "Sick leave"}, license="CC-BY-4.0", publisher="Demo agency",
+        contact="statistikk@example.org", access="open", keywords=["helse"],
+    )  # fmt: skip
+    package.add("tabell", safe, title="Personer", fields={"kommune": "Kommunenummer"})
+    package.add_view("fylker", chart, title="Etter kommune", resource="tabell")
+    package.add_view("om", "Om **tallene**", title="Om")
+    release = dv.publish(package, "open-data", catalog="open", settings=settings)
+    assert release.indexed
+
+    (hit,) = dv.search("sykefraværet kommuner", catalog="open", settings=settings)
+    assert (hit.name, hit.url, hit.version, hit.access) == ("sykefravaer", release.url, 1, "open")
+
+    built = dv.build_catalog("open-data", tmp_path / "site", title="Open data", settings=settings)
+    assert (built.packages, built.problems) == (("sykefravaer",), ())
+    page = Page(built.path.parent / "packages" / "sykefravaer.html")
+    page.check()
+    certificate = safe.certificate
+    assert f"{certificate.hidden} of {certificate.cells} cells" in page.words
+    assert page.words.count("hidden to protect persons") == safe.frame["n"].null_count()
+    assert "Kommunenummer" in page.words
+    assert "Om tallene" in page.words
+    assert len(list((tmp_path / "site" / "packages").rglob("*.svg"))) == 1
+    assert any(
+        link.endswith(".parquet") and (page.path.parent / link).resolve().is_file() for link in page.links()
+    )
