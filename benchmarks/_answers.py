@@ -98,7 +98,5 @@ def same(mine: dict[str, Any], theirs: dict[str, Any]) -> str:
     for name, mine_has in mine["columns"].items():
         theirs_has = theirs["columns"][name]
         if theirs_has != mine_has:
-            differing.append(
-                name if ":" not in theirs_has or theirs_has[0].isdigit() else f"{name} ({theirs_has})"
-            )
+            differing.append(name if theirs_has[0].isdigit() else f"{name} ({theirs_has})")
     return f"differs in {', '.join(differing)}" if differing else ""

@@ -1,4 +1,9 @@
-"""Write one Parquet part: encode, hash and upload in step, in bounded memory, whole or not at all."""
+"""Write one Parquet part: encode, hash and upload in step, in bounded memory, whole or not at all.
+
+Leaving early, however that happens, aborts the multipart upload. Only a process that is killed cannot: its chunks stay in
+the bucket, unseen, until a lifecycle rule (``AbortIncompleteMultipartUpload``) removes them; on a local folder they are
+``#digits`` files.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["ParquetPart", "schema_sha256"]
 
 _CHUNK = 8 << 20
+# S3 takes ten thousand chunks, and some stores want them all of one size.
+_LARGEST = _CHUNK * 10_000
 _IN_FLIGHT = 4
 _GROUP_ROWS = 1 << 20
 _GROUP_BYTES = 64 << 20
@@ -180,6 +187,11 @@ class _Sink:
         size = memoryview(data).nbytes
         if self._dead:  # a writer that is being thrown away still wants to write its footer
             return size
+        if self.nbytes + size > _LARGEST:
+            raise InputError(
+                f"{self._path!r} grows above {_LARGEST >> 30} GiB, the most that a store takes in one upload",
+                hint="cut the data into smaller parts",
+            )
         self.sha256.update(data)
         self.nbytes += size
         with boundary(self._store.name, "write", self._path):

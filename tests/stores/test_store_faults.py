@@ -54,6 +54,30 @@ def write(store: Any, batch: pa.RecordBatch, path: str = "new.parquet") -> Any:
         return part.finish()
 
 
+def test_chunks_are_of_one_size_but_the_last(proxy: HttpProxy, behind: Any, noise: pa.RecordBatch) -> None:
+    receipt = write(behind.open(), noise)
+    sizes = {seen.path: len(seen.body) for seen in proxy.requests if "partNumber" in seen.path}
+    *whole, last = sorted(sizes.values(), reverse=True)
+    assert set(whole) == {8 << 20}
+    assert 0 < last <= 8 << 20
+    assert sum(sizes.values()) == receipt.nbytes
+
+
+def test_a_part_larger_than_an_upload_can_be_is_refused_before_the_limit(
+    s3_place: Any, noise: pa.RecordBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dvengine.stores import _parts
+
+    monkeypatch.setattr(_parts, "_LARGEST", 10 << 20)
+    place = s3_place()
+    store = place.open()
+    with pytest.raises(InputError, match="grows above") as caught:
+        write(store, noise)
+    assert "smaller parts" in (caught.value.hint or "")
+    assert list(store.list()) == []
+    assert place.uploads() == []
+
+
 def test_two_503_and_then_an_answer_is_success(proxy: HttpProxy, behind: Any, noise: pa.RecordBatch) -> None:
     store = behind.open()
     proxy.answer(503, times=2, method="PUT")
