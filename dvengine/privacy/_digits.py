@@ -67,12 +67,17 @@ def scan_numbers(array: Any) -> NDArray[np.uint8]:
     if few.dtype.kind == "f":
         whole = few == np.floor(few)
         at, few = at[whole], few[whole]
-    left = few.astype(np.int64)
-    digits = np.empty((11, left.size), np.uint8)
-    for place in range(10, -1, -1):
-        rest = left // 10
-        digits[place] = left - rest * 10
-        left = rest
+    whole_numbers = few.astype(np.uint64)
+    digits = np.empty((11, few.size), np.uint8)
+    upper = whole_numbers // np.uint64(10**6)
+    # Five and six digits fit 32 bits, which divide several times faster.
+    halves = ((range(4, -1, -1), upper), (range(10, 4, -1), whole_numbers - upper * np.uint64(10**6)))
+    for places, half in halves:
+        left = half.astype(np.uint32)
+        for place in places:
+            rest = left // np.uint32(10)
+            digits[place] = left - rest * np.uint32(10)
+            left = rest
     out[at] = classify(digits) | TESTED
     return out
 
