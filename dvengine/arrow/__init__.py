@@ -12,6 +12,7 @@ from dvengine.arrow._types import (
     plain_schema,
     plain_type,
     rows_only,
+    unified,
     with_schema,
 )
 
@@ -27,5 +28,6 @@ __all__ = [
     "plain_schema",
     "plain_type",
     "rows_only",
+    "unified",
     "with_schema",
 ]

@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 
 from dvengine._errors import InputError, TypeMapError
-from dvengine.arrow._types import check_names, contains, plain_schema, rows_only
+from dvengine.arrow._types import check_names, contains, plain_schema, rows_only, unified
 
 __all__ = ["Dtypes", "from_pandas", "to_pandas"]
 
@@ -70,7 +70,7 @@ def to_pandas(table: pa.Table, *, dtypes: Dtypes = "exact") -> pd.DataFrame:
         column: Any = table.column(position)
         storage = pa.chunked_array([c.storage for c in column.chunks], column.type.storage_type)
         table = table.set_column(position, name, storage)
-    table = table.unify_dictionaries()
+    table = unified(table)
     if dtypes == "numpy":
         _refuse_lossy_floats(table)
     try:

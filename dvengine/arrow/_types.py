@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dvengine._errors import InputError, TypeMapError
 
@@ -23,6 +24,7 @@ __all__ = [
     "plain_schema",
     "plain_type",
     "rows_only",
+    "unified",
     "with_schema",
 ]
 
@@ -135,6 +137,31 @@ def rows_only(count: int) -> pa.RecordBatch:
     """
     empty: Any = pa.array([{}] * count, pa.struct([]))
     return pa.RecordBatch.from_struct_array(empty)
+
+
+def unified(table: pa.Table) -> pa.Table:
+    """Return the table with one dictionary a column, none of which holds a null: a null is a missing index.
+
+    Example:
+        >>> first, second = pa.array(["a"]).dictionary_encode(), pa.array(["b"]).dictionary_encode()
+        >>> unified(pa.table({"k": pa.chunked_array([first, second])}))["k"].chunk(1).dictionary.to_pylist()
+        ['a', 'b']
+    """
+    for position, field in enumerate(table.schema):
+        column: Any = table.column(position)
+        if pa.types.is_dictionary(field.type) and any(chunk.dictionary.null_count for chunk in column.chunks):
+            chunks = [_without_null(chunk, field.type) for chunk in column.chunks]
+            table = table.set_column(position, field, pa.chunked_array(chunks, field.type))
+    try:
+        return table.unify_dictionaries()
+    except pa.ArrowNotImplementedError:
+        return table  # dictionaries inside lists and structs stay as they are
+
+
+def _without_null(chunk: Any, kind: Any) -> Any:
+    values = chunk.dictionary.drop_null()
+    places = pc.index_in(chunk.dictionary_decode(), values).cast(kind.index_type)
+    return _make.DictionaryArray.from_arrays(places, values, ordered=kind.ordered)
 
 
 def with_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from dvengine._errors import InputError
-from dvengine.arrow import BatchStream
+from dvengine.arrow import BatchStream, unified
 from dvengine.arrow._pandas import Dtypes, to_pandas
 from dvengine.datasets import _lazy, _sql, _write
 from dvengine.datasets._origins import Origin, Run, TableOrigin, Want
@@ -103,7 +103,7 @@ class Dataset:
             TypeMapError: A column has a type that Polars does not have; the message names it.
         """
         polars_schema(self.schema, {})
-        table = self.to_arrow().unify_dictionaries()
+        table = unified(self.to_arrow())
         return frame_of(table, categories(table))
 
     def to_pandas(self, *, dtypes: Dtypes = "exact") -> pd.DataFrame:
@@ -166,8 +166,8 @@ class Dataset:
 
     def head(self, n: int = 10) -> pl.DataFrame:
         """Read the first ``n`` rows, in no particular order, and stop the source."""
-        table = self._stream(Want(limit=n)).read_all().unify_dictionaries()
         polars_schema(self.schema, {})
+        table = unified(self._stream(Want(limit=n)).read_all())
         return frame_of(table, categories(table))
 
     def explain(self) -> Plan:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from dvengine import run as _run
 from dvengine._errors import Cancelled, StreamConsumed
-from dvengine.arrow import BatchStream, check_names, plain_schema, rows_only, with_schema
+from dvengine.arrow import BatchStream, check_names, plain_schema, rows_only, unified, with_schema
 from dvengine.connectors import Filter, Request, Scan, Source
 
 __all__ = ["Origin", "Run", "SourceOrigin", "StreamOrigin", "TableOrigin", "Want", "merged"]
@@ -162,7 +162,7 @@ class TableOrigin:
         self.label = label
         if table.column_names:
             table = pa.Table.from_batches([with_schema(b, schema) for b in table.to_batches()], schema)
-            self.table = table.unify_dictionaries()
+            self.table = unified(table)
         else:
             self.table = pa.Table.from_batches([rows_only(table.num_rows)])
 

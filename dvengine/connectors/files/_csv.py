@@ -139,6 +139,8 @@ def batches(
     except UnicodeDecodeError:
         raise _encoding(path, options) from None
     except (pa.ArrowException, OSError, EOFError) as error:
+        if "Empty CSV file" in str(error):
+            return  # a header without a line break, and no rows
         raise _mapped(error, path, options, bad, names) from None
 
 

@@ -90,6 +90,12 @@ def batches(
         if not groups:
             return
         old = _int96(file) & set(columns)
+        inside = {path.partition(".")[0] for path in _int96(file) if "." in path} & set(columns)
+        if inside - old:
+            raise TypeMapError(
+                f"column {min(inside)!r} holds INT96 instants inside lists or structs, which cannot be checked",
+                hint="leave the column out, or have the file written again with timestamps",
+            )
         checks = (
             {unit: _again(store, path, groups, sorted(old), unit) for unit in ("ns", "ms")} if old else {}
         )
@@ -125,13 +131,13 @@ def _exact_int96(
     ns, ms = nanos.column(name), millis.column(name)
     us = micros.cast(pa.int64())
     coarse = ms.cast(pa.int64())
-    in_us = pc.and_(
-        pc.greater_equal(pc.subtract(us, pc.multiply(coarse, 1000)), 0),
-        pc.less(pc.subtract(us, pc.multiply(coarse, 1000)), 1000),
-    )
+    # Milliseconds reach 292 million years and INT96's days 12 million, so they never wrap; a product of them may.
+    far = (2**63 - 1) // 1000 - 1
+    in_us = pc.and_(pc.greater_equal(coarse, -far), pc.less_equal(coarse, far))
     if not pc.all(in_us).as_py():
         raise TypeMapError(
-            f"column {name!r} holds INT96 instants beyond the year 294246", hint="no Arrow type keeps them"
+            f"column {name!r} holds INT96 instants that microseconds cannot count (beyond the year 294246)",
+            hint="the file is damaged, or was written by a tool that overflowed",
         )
     low, high = -(2**63) // 1000 + 1, (2**63 - 1) // 1000 - 1
     fits = pc.and_(pc.greater_equal(us, low), pc.less_equal(us, high))
