@@ -37,9 +37,13 @@ class Database:
         return psycopg.connect(self.url, autocommit=True)
 
     def source(self, **options: Any) -> Source:
-        return open_source(Settings({"sources": {"registry": {"url": self.url, **options}}}).source("registry"))
+        return open_source(
+            Settings({"sources": {"registry": {"url": self.url, **options}}}).source("registry")
+        )
 
-    def read(self, table_or_query: str | None = None, *, workers: int | None = None, **request: Any) -> pa.Table:
+    def read(
+        self, table_or_query: str | None = None, *, workers: int | None = None, **request: Any
+    ) -> pa.Table:
         return self.scan(table_or_query, workers=workers, **request)[0]
 
     def scan(
@@ -49,9 +53,7 @@ class Database:
         if text is not None:
             request["query" if " " in text or "\n" in text else "table"] = text
         scans: list[Scan] = []
-        table = stream(
-            self.source(), Request(**request), workers=workers, on_scan=scans.append
-        ).read_all()
+        table = stream(self.source(), Request(**request), workers=workers, on_scan=scans.append).read_all()
         return table, scans[0]
 
     def active(self) -> int:

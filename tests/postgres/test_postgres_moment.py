@@ -112,7 +112,9 @@ def test_four_partitions_under_concurrent_writers_see_one_moment(flytt):
             table = flytt.read("flytt", partitions=4, workers=4)
             assert table.num_rows == 50000
             assert pc.count_distinct(table["id"]).as_py() == 50000
-            moved = table.filter(pc.equal(pc.subtract(table["id"], pc.multiply(pc.divide(table["id"], 7), 7)), 0))
+            moved = table.filter(
+                pc.equal(pc.subtract(table["id"], pc.multiply(pc.divide(table["id"], 7), 7)), 0)
+            )
             assert pc.count_distinct(moved["v"]).as_py() == 1
     finally:
         stop.set()
@@ -277,7 +279,10 @@ def test_e15_ctrl_c_reaches_the_server_and_the_caller(db, kind):
 
 def test_e15_a_reader_who_leaves_stops_the_server(db):
     db.run("create table stor as select g id, repeat('x', 500) pad from generate_series(1, 200000) g")
-    for request in (Request(table="stor", partitions=4), Request(query="select * from stor, generate_series(1, 50)")):
+    for request in (
+        Request(table="stor", partitions=4),
+        Request(query="select * from stor, generate_series(1, 50)"),
+    ):
         reader = iter(stream(db.source(batch_bytes=100_000), request, workers=4, queue_bytes=200_000))
         next(reader)
         assert db.active() >= 2
@@ -310,7 +315,12 @@ KILL = (
 def test_a_backend_killed_in_mid_read_is_unavailable_and_never_a_short_table(db, after):
     db.run("create table stor as select g id, repeat('x', 200) pad from generate_series(1, 100000) g")
     reader = iter(
-        stream(db.source(batch_bytes=200_000), Request(table="stor", partitions=4), workers=2, queue_bytes=200_000)
+        stream(
+            db.source(batch_bytes=200_000),
+            Request(table="stor", partitions=4),
+            workers=2,
+            queue_bytes=200_000,
+        )
     )
     for _ in range(after):
         next(reader)
@@ -324,7 +334,10 @@ def test_a_backend_killed_in_mid_read_is_unavailable_and_never_a_short_table(db,
 
 
 def test_a_backend_killed_before_its_first_batch_is_read_again_in_the_same_moment(db):
-    db.run("create table t as select generate_series(1, 10) id", "create view sen as select id, pg_sleep(0.1)::text s from t")
+    db.run(
+        "create table t as select generate_series(1, 10) id",
+        "create view sen as select id, pg_sleep(0.1)::text s from t",
+    )
     made = stream(db.source(), Request(table="sen"))
     rows, failures = [], []
 
@@ -368,7 +381,9 @@ def test_a_slow_reader_slows_the_source(db):
     queue = 2_000_000
     try:
         taken = largest = 0
-        made = stream(db.source(batch_bytes=500_000), Request(table="stor", partitions=6), workers=2, queue_bytes=queue)
+        made = stream(
+            db.source(batch_bytes=500_000), Request(table="stor", partitions=6), workers=2, queue_bytes=queue
+        )
         for number, batch in enumerate(made):
             taken += batch.nbytes
             largest = max(largest, batch.nbytes)

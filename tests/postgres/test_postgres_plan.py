@@ -150,7 +150,10 @@ def test_columns_of_a_leaf_in_another_order_are_read_by_name(db):
         "create table p2 partition of p for values from (10) to (20)",
         "insert into p values (1, 'x', 100), (11, 'y', 200)",
     )
-    assert sorted(db.read("p").to_pylist(), key=str) == [{"a": 1, "b": "x", "c": 100}, {"a": 11, "b": "y", "c": 200}]
+    assert sorted(db.read("p").to_pylist(), key=str) == [
+        {"a": 1, "b": "x", "c": 100},
+        {"a": 11, "b": "y", "c": 200},
+    ]
 
 
 def test_a_partitioned_table_without_partitions_is_empty(db):
@@ -273,7 +276,9 @@ def test_e13_null_in_the_key_loses_no_row(db, parts):
 def test_e13_a_key_really_spreads_the_rows(db18):
     db18.run(*E13)
     for key in ("id", "u", "ts"):
-        counts, _ = rows_per_partition(db18.source(), Request(table="null_n", partition_on=key, partitions=4, columns=("id",)))
+        counts, _ = rows_per_partition(
+            db18.source(), Request(table="null_n", partition_on=key, partitions=4, columns=("id",))
+        )
         assert max(counts[1:]) < 500, (key, counts)
 
 
@@ -292,7 +297,9 @@ def test_a_query_that_costs_more_in_parts_is_not_cut_and_says_so(db18):
 
 
 def test_a_query_that_depends_on_the_clock_is_not_cut(db18):
-    _, scan = db18.scan("select g as k, now() as t from generate_series(1, 10) g", partition_on="k", partitions=3)
+    _, scan = db18.scan(
+        "select g as k, now() as t from generate_series(1, 10) g", partition_on="k", partitions=3
+    )
     assert len(scan.partitions) == 1
     assert "clock" in scan.reason
 
@@ -356,7 +363,14 @@ def arrow_mask(column, op, value):
         return pc.is_valid(column)
     if op == "in":
         return pc.and_(pc.is_valid(column), pc.is_in(column, pa.array(value, column.type)))
-    names = {"=": "equal", "!=": "not_equal", "<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal"}
+    names = {
+        "=": "equal",
+        "!=": "not_equal",
+        "<": "less",
+        "<=": "less_equal",
+        ">": "greater",
+        ">=": "greater_equal",
+    }
     literal = pa.scalar(value) if column.type != pa.timestamp("us", "UTC") else pa.scalar(value, column.type)
     return getattr(pc, names[op])(column, literal)
 
@@ -395,7 +409,11 @@ def test_filters_that_the_server_would_read_otherwise_are_left_to_the_caller(db1
 def test_filters_reach_every_partition_and_every_kind_of_body(db18):
     db18.run("create table t as select g id, 'r' || g % 3 k from generate_series(1, 9000) g")
     where = (Filter("k", "=", "r0"), Filter("id", ">", 3000))
-    for text, more in [("t", {"partitions": 4}), ("select * from t", {}), ("t", {"partition_on": "id", "partitions": 3})]:
+    for text, more in [
+        ("t", {"partitions": 4}),
+        ("select * from t", {}),
+        ("t", {"partition_on": "id", "partitions": 3}),
+    ]:
         table, scan = db18.scan(text, where=where, **more)
         assert table.num_rows == 2000
         assert scan.rows_estimate is None

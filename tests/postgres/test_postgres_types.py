@@ -80,7 +80,9 @@ def test_e02_a_cast_gives_scale_and_a_minus_takes_it_away(db):
         "select 0::numeric(9,3) a, 0::numeric(7,0) b, 2.71828::numeric(15,7) c, (-0.25)::numeric(6,2) d, -0.25::numeric(6,2) e"
     )
     assert [str(v) for v in table.to_pylist()[0].values()] == ["0.000", "0", "2.7182800", "-0.25", "-0.25"]
-    assert [f.type for f in table.schema][:4] == [pa.decimal128(*p) for p in ((9, 3), (7, 0), (15, 7), (6, 2))]
+    assert [f.type for f in table.schema][:4] == [
+        pa.decimal128(*p) for p in ((9, 3), (7, 0), (15, 7), (6, 2))
+    ]
     assert table.schema.field("e").type == pa.string()
 
 
@@ -198,8 +200,12 @@ def test_e05_the_hour_that_happens_twice(db, zone, monkeypatch):
 
 
 def test_time_of_day_is_exact_and_24_00_is_an_error(db):
-    table = db.read("select time '23:59:59.999999' as t, timetz '02:30+02' as z, interval '1 year 2 days 03:04:05.5' as i")
-    assert table.to_pylist() == [{"t": dt.time(23, 59, 59, 999999), "z": "02:30:00+02", "i": "P1Y2DT3H4M5.5S"}]
+    table = db.read(
+        "select time '23:59:59.999999' as t, timetz '02:30+02' as z, interval '1 year 2 days 03:04:05.5' as i"
+    )
+    assert table.to_pylist() == [
+        {"t": dt.time(23, 59, 59, 999999), "z": "02:30:00+02", "i": "P1Y2DT3H4M5.5S"}
+    ]
     with pytest.raises(TypeMapError, match="'t' holds 24:00"):
         db.read("select time '24:00' as t")
     assert db.read("select time '24:00' as t", types={"t": pa.string()})["t"].to_pylist() == ["24:00:00"]
@@ -237,7 +243,11 @@ def test_e07_arrays_of_any_dimension_are_text_when_asked_for(db):
 
 
 def test_arrays_of_every_kind_are_exact(db):
-    db.run("create type status as enum ('Åpen', 'lukket')", "create domain kode as varchar(4)", "create domain koder as kode[]")
+    db.run(
+        "create type status as enum ('Åpen', 'lukket')",
+        "create domain kode as varchar(4)",
+        "create domain koder as kode[]",
+    )
     table = db.read(
         """select array[1.25, null]::numeric(10,2)[] n, array[1.5]::numeric[] f, array['7D9F0C1E-52AB-4E0C-9D3A-0B1C2D3E4F50']::uuid[] u,
            array['Åpen', null]::status[] s, array['2024-02-29', '0044-03-15 BC']::date[] d, array['2025-01-01 00:00+01']::timestamptz[] t,
@@ -260,7 +270,9 @@ def test_elements_of_arrays_are_guarded_too(db):
         db.read("select array[date 'infinity'] as a")
     with pytest.raises(TypeMapError, match="'a' holds NaN"):
         db.read("select array['NaN']::numeric(5,2)[] as a")
-    assert db.read("select array[date 'infinity', null] as a", options={"infinity": "null"})["a"].to_pylist() == [[None, None]]
+    assert db.read("select array[date 'infinity', null] as a", options={"infinity": "null"})[
+        "a"
+    ].to_pylist() == [[None, None]]
 
 
 def test_e08_what_has_no_arrow_type_is_the_servers_own_text(db):
@@ -289,7 +301,11 @@ def test_e08_a_type_made_after_the_source_was_opened_is_read(db):
         assert moment.check()["database"]
     source = db.source()
     assert source.check()["server"].startswith("PostgreSQL")
-    db.run("create type ny as enum ('a')", "create table ny_tabell(n ny, nn ny[])", "insert into ny_tabell values ('a', '{a}')")
+    db.run(
+        "create type ny as enum ('a')",
+        "create table ny_tabell(n ny, nn ny[])",
+        "insert into ny_tabell values ('a', '{a}')",
+    )
     from dvengine.connectors import Request
     from dvengine.run import stream
 
@@ -297,7 +313,11 @@ def test_e08_a_type_made_after_the_source_was_opened_is_read(db):
 
 
 def test_the_rest_of_the_type_table(db):
-    db.run("create domain belop as numeric(12,2)", "create domain dyr as belop check (value > 0)", "create type par as (a int, b text)")
+    db.run(
+        "create domain belop as numeric(12,2)",
+        "create domain dyr as belop check (value > 0)",
+        "create type par as (a int, b text)",
+    )
     table = db.read(
         """select 4294967295::oid o, '12.50'::money m, 'ab'::char(5) c, 'x'::name n, 'y'::"char" q, inet '10.0.0.1/8' i, b'101' b, b'1'::varbit vb,
            int4range(1,5) r, row(1,'a')::par p, row(1,'a') rec, 1.5::dyr d, point(1,2) pt, to_tsvector('katt') ts, '0/16B3748'::pg_lsn lsn,

@@ -107,10 +107,10 @@ def _number(array: pa.Array[Any], column: Column, target: pa.DataType) -> pa.Arr
     try:
         return pc.cast(array, target)
     except pa.ArrowInvalid:
-        # The message would repeat the value.
+        # Its message repeats the value, so ours is raised outside, with no link to it.
         special = pc.any(pc.is_in(array, pa.array(["NaN", "Infinity", "-Infinity"]))).as_py()
-        what = "NaN or Infinity" if special else f"a value that {target} cannot hold exactly"
-        raise TypeMapError(f"column {column.name!r} holds {what}", hint=_as_text(column)) from None
+    what = "NaN or Infinity" if special else f"a value that {target} cannot hold exactly"
+    raise TypeMapError(f"column {column.name!r} holds {what}", hint=_as_text(column))
 
 
 def _finite(
@@ -146,7 +146,7 @@ def _exact(array: pa.Array[Any], column: Column, target: pa.DataType) -> pa.Arra
     if not same:
         raise TypeMapError(
             f"column {column.name!r} holds a value that {target} cannot hold exactly", hint=_as_text(column)
-        ) from None
+        )
     return made
 
 

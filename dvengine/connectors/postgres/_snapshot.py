@@ -59,19 +59,28 @@ class Leader:
             if request is not None and request.table
             else None
         )
-        try:
-            self._begin()
-            if lock is not None:
-                self._connection.execute(lock.encode())
-        except psycopg.Error as error:
-            if sqlstate_of(error) not in ("42809", "42P01", "42501", "3F000", "25006"):
-                raise self._mapped(error, request.label if request else self.settings.name) from None
+        refused = self._tried(lock, request.label if request else self.settings.name)
+        if refused:
             # Foreign tables and materialized views take no LOCK; what is not there is told apart by the lookup.
             self._connection.execute("ROLLBACK")
             self._begin()
         if export:
             self._export()
             self.workers = Workers(self.settings, self.snapshot, self.version)
+
+    def _tried(self, lock: str | None, label: str) -> bool:
+        """Begin with a lock; say whether the server would not give it."""
+        try:
+            self._begin()
+            if lock is not None:
+                self._connection.execute(lock.encode())
+        except psycopg.Error as error:
+            if sqlstate_of(error) in ("42809", "42P01", "42501", "3F000", "25006"):
+                return True
+            mapped = self._mapped(error, label)
+        else:
+            return False
+        raise mapped
 
     def _begin(self) -> None:
         local = "".join(
@@ -83,17 +92,18 @@ class Leader:
     def _export(self) -> None:
         try:
             row = self._connection.execute("select pg_export_snapshot()").fetchone()
+            self.snapshot = str(row[0]) if row else None
         except psycopg.Error as error:
-            # Some managed replicas refuse; one statement on one connection is a moment by itself.
             state = sqlstate_of(error)
-            if state is None:
-                raise self._mapped(error, self.settings.name) from None
-            self.why_not_exported = f"one partition: the server does not share a snapshot (SQLSTATE {state})"
-            self._connection.execute("ROLLBACK")
-            self._begin()
+            mapped = self._mapped(error, self.settings.name)
         else:
-            assert row is not None
-            self.snapshot = str(row[0])
+            return
+        if isinstance(mapped, Unavailable):
+            raise mapped
+        # Some managed replicas refuse; one statement on one connection is a moment by itself.
+        self.why_not_exported = f"one partition: the server does not share a snapshot (SQLSTATE {state})"
+        self._connection.execute("ROLLBACK")
+        self._begin()
 
     def check_alive(self) -> None:
         """Raise `Unavailable` if the moment's transaction is gone: without its locks a TRUNCATE reads as an empty table."""
