@@ -51,7 +51,7 @@ class Resource:
     """One table of a package.
 
     ``certificate`` is the public part, or None. ``symbol`` stands for a hidden cell, ``status`` is the column that says which
-    rows have one, and ``legend`` is said about it in the package's language.
+    rows have one, and ``legend`` is said about it in English, as the site is.
     """
 
     name: str
@@ -171,7 +171,7 @@ def _resource(raw: Mapping[str, Any], manifest: Manifest, package: str, language
         certificate=manifest.certificates.get(name),
         symbol=_text(suppression.get("symbol"))[:8] or ":",
         status=_text(suppression.get("status")) or "status",
-        legend=_in(_languages(suppression, "legend", language), language),
+        legend=_in(_languages(suppression, "legend", "en"), "en"),
     )
 
 

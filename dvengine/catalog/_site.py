@@ -144,7 +144,14 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"grouped": grouped, "size": size, "day": day, "prose": prose, "href": href}
+    environment.filters |= {
+        "grouped": grouped,
+        "short": short,
+        "size": size,
+        "day": day,
+        "prose": prose,
+        "href": href,
+    }
     return environment
 
 
@@ -156,6 +163,16 @@ def grouped(number: int) -> str:
         '1 234 567'
     """
     return f"{number:,}".replace(",", "\u202f")
+
+
+def short(number: object) -> object:
+    """Return a float without digits that say nothing; anything else as it is.
+
+    Example:
+        >>> short(1.0), short(4.6e-09), short("?")
+        ('1', '4.6e-09', '?')
+    """
+    return f"{number:.3g}" if isinstance(number, float) else number
 
 
 def size(nbytes: int) -> str:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
 from pathlib import Path
 
 import altair as alt
+import duckdb
 import polars as pl
 from test_site import Page
 
 import dvengine as dv
 from dvengine.config import Settings
+
+
+def _snippets(page: Page) -> dict[str, str]:
+    html = page.path.read_text("utf-8")
+    found = re.findall(r"<summary>([^<]*)</summary>\s*<pre[^>]*><code>(.*?)</code></pre>", html, re.DOTALL)
+    return {tool: unescape(code) for tool, code in found}
 
 
 def test_published_safe_table_is_found_and_shown_with_its_certificate(tmp_path: Path) -> None:
@@ -58,6 +67,15 @@ def test_published_safe_table_is_found_and_shown_with_its_certificate(tmp_path: 
     assert f"{certificate.hidden} of {certificate.cells} cells" in page.words
     assert page.words.count("hidden to protect persons") == safe.frame["n"].null_count()
     assert "Kommunenummer" in page.words
+
+    # Every line that the page offers to be copied gives the same table.
+    offered = _snippets(page)
+    assert list(offered) == ["Python", "pandas", "Polars", "DuckDB", "R"]
+    for tool in ("Python", "pandas", "Polars"):
+        space: dict[str, object] = {}
+        exec(offered[tool], space)
+        assert pl.DataFrame(space["frame"]).equals(safe.frame), tool
+    assert duckdb.sql(offered["DuckDB"]).pl().equals(safe.frame)
     assert "Om tallene" in page.words
     assert len(list((tmp_path / "site" / "packages").rglob("*.svg"))) == 1
     assert any(
