@@ -16,7 +16,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -25,7 +25,9 @@ from dvengine._errors import Refused
 from dvengine.package._model import DataPackage, Resource, View
 from dvengine.package._views import embedded_rows, numbers_and_texts
 from dvengine.privacy._detect import IdentityScanner
-from dvengine.privacy._suppress import SafeTable
+
+if TYPE_CHECKING:
+    from dvengine.privacy._suppress import SafeTable
 
 __all__ = ["PublishGate", "Verdict"]
 

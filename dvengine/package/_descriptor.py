@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from jsonschema import Draft7Validator
@@ -19,8 +19,10 @@ from dvengine.package._locate import relative
 from dvengine.package._model import DataPackage, Resource, View
 from dvengine.package._names import check_path
 from dvengine.package._texts import Text, plain
-from dvengine.privacy._suppress import STATUS, SafeTable
 from dvengine.stores import PartReceipt
+
+if TYPE_CHECKING:
+    from dvengine.privacy._suppress import SafeTable
 
 __all__ = ["PROFILE", "Stored", "build", "check", "problems", "strict_json"]
 
@@ -145,10 +147,10 @@ def _resource(resource: Resource, stored: Stored, package: DataPackage) -> dict[
 
 
 def _legend(safe: SafeTable) -> dict[str, Any]:
-    symbols = [mark for mark in safe.frame[STATUS].unique().to_list() if mark]
+    symbols = [mark for mark in safe.frame["status"].unique().to_list() if mark]
     return {
         "symbol": symbols[0] if symbols else ":",
-        "status": STATUS,
+        "status": "status",
         "legend": {
             "nb": "Tallet er skjult for å verne personer; det er verken null eller ukjent.",
             "en": "Hidden to protect persons; the number is neither zero nor unknown.",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from dvengine._certificate import Certificate
 from dvengine._errors import DescriptorError
@@ -17,7 +18,9 @@ from dvengine.package._texts import Text, check_text, licence, party
 from dvengine.package._views import Rendered, render
 from dvengine.privacy._content import table_sha256
 from dvengine.privacy._structure import Structure
-from dvengine.privacy._suppress import SafeTable
+
+if TYPE_CHECKING:
+    from dvengine.privacy._suppress import SafeTable
 
 __all__ = ["DataPackage", "FieldText", "Resource", "View"]
 
@@ -184,7 +187,7 @@ class DataPackage:
         if name in self._resources:
             raise DescriptorError(f"there is a resource {name!r} already", hint="give each its own name")
         file_stems([*self._resources, name], what="resource")
-        safe = data if isinstance(data, SafeTable) else None
+        safe = _safe(data)
         source = safe.frame if safe is not None else data
         dataset = source if isinstance(source, Dataset) else from_object(source, name=name)
         columns = dataset.schema.names
@@ -245,6 +248,12 @@ class DataPackage:
             needed = {"license": self.licenses, "contact": self.contact, "publisher": self.publisher}
             lacks = [name for name, value in needed.items() if not value]
         return (*lacks, *(() if self._resources else ("a resource",)))
+
+
+def _safe(data: object) -> SafeTable | None:
+    """Return the data if they are a suppressed table. Who has not loaded what makes one (and its solvers) cannot have one."""
+    made = sys.modules.get("dvengine.privacy._suppress")
+    return data if made is not None and isinstance(data, made.SafeTable) else None
 
 
 def _fields(resource: str, given: Mapping[str, object], columns: Iterable[str]) -> dict[str, FieldText]:

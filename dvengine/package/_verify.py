@@ -11,8 +11,19 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from dvengine._errors import DescriptorError, DvengineError, InputError, NotFound, VerificationFailed
+from dvengine._errors import (
+    AccessDenied,
+    DescriptorError,
+    DvengineError,
+    InputError,
+    MissingExtra,
+    NotFound,
+    Refused,
+    Unavailable,
+    VerificationFailed,
+)
 from dvengine._events import stage as work
+from dvengine._extras import require
 from dvengine.arrow._tableschema import from_table_schema
 from dvengine.config import Settings
 from dvengine.datasets._build import from_parquet
@@ -20,7 +31,6 @@ from dvengine.package._descriptor import problems as descriptor_problems
 from dvengine.package._locate import Place, key, locate, relative
 from dvengine.package._open import OpenedPackage, read_version
 from dvengine.package._parts import PartFacts, check_file, check_parts
-from dvengine.privacy._audit import audit
 from dvengine.privacy._content import table_sha256
 from dvengine.privacy._rules import Threshold
 from dvengine.privacy._structure import Structure
@@ -117,9 +127,9 @@ def verify(
                 if sound and name in opened.certificates:
                     _certificate(place, opened, name, report)
             _files(place, opened, report)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            if isinstance(error, DvengineError) and not isinstance(error, InputError):
-                raise
+        except (Unavailable, AccessDenied, MissingExtra):
+            raise
+        except (DvengineError, KeyError, TypeError, ValueError, AttributeError) as error:
             # A manifest is foreign input: whatever shape it has, the answer is a report.
             report.problem(f"manifest: its parts do not fit together ({type(error).__name__})")
     return Verification(
@@ -277,6 +287,9 @@ def _certificate(place: Place, opened: OpenedPackage, name: str, report: _Report
     )
     if not fits:
         return
+    require("scipy", extra="privacy")
+    from dvengine.privacy._audit import audit
+
     attacker = str(certificate["attacker"])
     what = f"audit of {name!r}: attacker {attacker!r}, {certificate.get('rule')}"
     try:
@@ -288,7 +301,7 @@ def _certificate(place: Place, opened: OpenedPackage, name: str, report: _Report
             status=described.get("dvengine:suppression", {}).get("status", "status"),
             width=certificate["required_width"],
         )
-    except InputError as error:
+    except (InputError, Refused) as error:
         report.check(what, False, f"audit of {name!r}: cannot be made ({error.message})")
         return
     report.check(
