@@ -151,7 +151,7 @@ def unified(table: pa.Table) -> pa.Table:
         column: Any = table.column(position)
         if pa.types.is_dictionary(field.type) and any(chunk.dictionary.null_count for chunk in column.chunks):
             chunks = [_without_null(chunk, field.type) for chunk in column.chunks]
-            table = table.set_column(position, field, pa.chunked_array(chunks, field.type))
+            table = table.set_column(position, field, _make.chunked_array(chunks, field.type))
     try:
         return table.unify_dictionaries()
     except pa.ArrowNotImplementedError:

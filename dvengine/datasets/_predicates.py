@@ -94,7 +94,7 @@ def _among(column: Any, literal: Any, schema: pa.Schema) -> list[Filter]:
     if not same or values.null_count or not 0 < len(values) <= _MOST_VALUES:
         return []
     listed = values.to_pylist()
-    if texts and any("\x00" in text for text in listed):
+    if texts and any("\x00" in str(text) for text in listed):
         return []
     return [Filter(column["Column"], "in", tuple(listed))]
 

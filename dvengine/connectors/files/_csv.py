@@ -15,7 +15,7 @@ import pyarrow.csv as pacsv
 
 from dvengine._errors import DvengineError, InputError, TypeMapError
 from dvengine.arrow import apply_types, check_names
-from dvengine.stores import Span, Store
+from dvengine.stores import Store
 
 __all__ = ["CsvOptions", "batches", "schema_of"]
 
@@ -65,11 +65,11 @@ def _bytes(store: Store, path: str) -> Iterator[Any]:
 
 def _header(store: Store, path: str, options: CsvOptions) -> tuple[list[str], str]:
     """Return the column names and the delimiter."""
-    if path.endswith(".gz"):
+    try:
         with _bytes(store, path) as stream:
             data = stream.read(_HEADER_BYTES)
-    else:
-        data = store.get(path, span=Span(0, _HEADER_BYTES))
+    except (pa.ArrowException, EOFError):
+        raise InputError(f"{path!r} cannot be unpacked", hint="its name ends in .gz; is it gzip?") from None
     try:
         text = codecs.getincrementaldecoder(_codec(options))().decode(data)
     except UnicodeDecodeError:
