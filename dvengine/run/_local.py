@@ -262,7 +262,10 @@ class _Run:
 
     def _leave(self, error: BaseException | None) -> None:
         try:
-            self._stack.__exit__(type(error) if error else None, error, None)
+            # With its traceback: contextlib puts back what it is given, and would wipe the worker's frames.
+            self._stack.__exit__(
+                type(error) if error else None, error, error.__traceback__ if error else None
+            )
         except BaseException as raised:  # the scan and the event stage hand our own error back
             if raised is not error:
                 raise

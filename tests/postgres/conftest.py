@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,10 +64,10 @@ class Database:
 
 
 @pytest.fixture(params=["postgres", "postgres15"])
-def db(request: pytest.FixtureRequest) -> Iterator[Database]:
+def db(request: pytest.FixtureRequest) -> Database:
     """A fresh database on each server version that we have."""
     server = request.getfixturevalue(request.param)
-    yield Database(server.fresh_database(), server)
+    return Database(server.fresh_database(), server)
 
 
 @pytest.fixture

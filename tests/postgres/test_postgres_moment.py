@@ -81,7 +81,7 @@ def test_e14_when_the_leader_ends_the_parts_raise_and_say_to_start_again(flytt, 
         kill_leader(flytt)
         flytt.run(*MOVED)
         for partition in scan.partitions[1:]:
-            with pytest.raises(Unavailable, match="moment|cut"):
+            with pytest.raises(Unavailable, match=r"moment|cut"):
                 drain(source, partition)
 
 

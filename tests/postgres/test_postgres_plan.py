@@ -206,7 +206,7 @@ def test_e12_sizes_are_measured_and_not_believed(db):
         "insert into ny select generate_series(1,10000)",
     )
     for table, rows, total in [("fersk", 50000, 1250025000), ("ny", 10000, 50005000)]:
-        counts, scan = rows_per_partition(db.source(), Request(table=table, partitions=4))
+        counts, _ = rows_per_partition(db.source(), Request(table=table, partitions=4))
         assert len(counts) == 4
         assert max(counts) <= 2 * rows / 4
         assert sums(db.read(table, partitions=4)) == (rows, total, rows)
@@ -248,7 +248,7 @@ E13 = (
     """insert into null_n select g, case when g%10=0 then null else g end, case when g%7=0 then null else 'r'||g end,
        case when g%3=0 then null else md5(g::text)::uuid end,
        case when g=1 then 'infinity' when g=2 then '-infinity' when g%5=0 then null else date '2000-01-01' + g end, 7, g/3.0,
-       timestamp '0044-03-15 BC' + g * interval '7 days', case when g%9=0 then 'infinity' else now() + g * interval '1 hour' end, 
+       timestamp '0044-03-15 BC' + g * interval '7 days', case when g%9=0 then 'infinity' else now() + g * interval '1 hour' end,
        case when g%4=0 then float8 'NaN' else g end, case when g=1 then -9223372036854775808 when g=2 then 9223372036854775807 else g end
        from generate_series(1,1000) g""",
     "create table null_alle(id int, del int)",

@@ -257,7 +257,7 @@ def test_names_that_are_not_there_come_with_the_nearest_that_are(db):
     with pytest.raises(QueryError, match=r"no table 'ytelse.vedtk'") as caught:
         db.read(table="ytelse.vedtk")
     assert caught.value.hint == "did you mean 'ytelse.vedtak'?"
-    with pytest.raises(QueryError, match="did you mean 'public.Stor'"):
+    with pytest.raises(QueryError, match=r"did you mean 'public\.Stor'"):
         db.read(table="stor")
     with pytest.raises(
         QueryError, match=r"a table is not there at line 1, column 15 .*\n.*did you mean 'ytelse.vedtak'"
@@ -267,7 +267,7 @@ def test_names_that_are_not_there_come_with_the_nearest_that_are(db):
         db.read(query="select v.belopp from ytelse.vedtak v")
     with pytest.raises(QueryError, match="did you mean 'belop'"):
         db.read(table="ytelse.vedtak", columns=("belopp",))
-    with pytest.raises(QueryError, match="no table 'nope.nope'"):
+    with pytest.raises(QueryError, match=r"no table 'nope\.nope'"):
         db.read(table="nope.nope")
 
 

@@ -129,7 +129,7 @@ class Leader:
     @contextmanager
     def planning(self, cancel: Cancel, label: str) -> Iterator[None]:
         """Use the connection alone; an error inside leaves the moment whole, and is mapped."""
-        with self._using, cancel.waking(self._cancel):
+        with self._using, cancel.waking(self.cancel):
             try:
                 with self._connection.transaction():  # a savepoint
                     yield
@@ -139,7 +139,8 @@ class Leader:
                 return
         raise mapped
 
-    def _cancel(self) -> None:
+    def cancel(self) -> None:
+        """Stop what the connection is doing, from any thread."""
         with suppress(psycopg.Error):
             self._connection.cancel_safe(timeout=5)
 

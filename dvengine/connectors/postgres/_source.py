@@ -222,7 +222,12 @@ class Postgres:
         cancel.check()
         leader = Leader(self._settings)
         try:
-            leader.begin(request, export=export)
+            with cancel.waking(leader.cancel):
+                try:
+                    leader.begin(request, export=export)
+                except Unavailable:
+                    cancel.check()  # ours was the hand that stopped it
+                    raise
             self._moments[leader.id] = leader
             yield leader
         finally:
