@@ -108,6 +108,8 @@ def located(file: str | Path, settings: Settings, *, format: Format | None = Non
         fixed, pattern = _cut(segments)
         folder = urlunsplit(("", "", "/".join(quote(part) for part in fixed[:-1]) or "/", parts.query, ""))
         store: Store = open_store(settings.store(f"{parts.scheme}://{parts.netloc}{folder}"))
+    elif file in settings.names("stores") and not Path(file).exists():
+        store, fixed, pattern = open_store(settings.store(file)), [], ""
     else:
         path = Path(file).expanduser().absolute()
         segments = [_exactly(part) for part in path.parts] if path.exists() else list(path.parts)
@@ -116,7 +118,7 @@ def located(file: str | Path, settings: Settings, *, format: Format | None = Non
     base = fixed[-1] if fixed else ""
     if pattern:
         return store, find(store, base, f"{_exactly(base)}/{pattern}" if base else pattern)
-    if format is not None:  # a name without a known ending may still be one file
+    if format is not None and base:  # a name without a known ending may still be one file
         with contextlib.suppress(NotFound):
             return store, [store.head(base).path]
     keys = find(store, base, f"{_exactly(base)}/**/*" if base else "**/*")

@@ -267,6 +267,7 @@ def _folder(
         receipts = write_parts(
             origin, facts.append, name, store, lambda number: f"part-{run_id[:8]}-{number:05d}.parquet"
         )
+        _still_ours(store, marker)
         parent = before.version if before else 0
         log.commit(
             Manifest(
@@ -290,6 +291,16 @@ def _folder(
             for part in parts:
                 store.delete(part.path)
     return receipts
+
+
+def _still_ours(store: Store, marker: str) -> None:
+    """Raise if another job cleared the folder in the meantime: the parts may be gone with the marker."""
+    try:
+        store.head(marker)
+    except NotFound:
+        raise Conflict(
+            f"another job cleared {store.name} while this one was writing", retryable=True
+        ) from None
 
 
 def _claim(store: Store, log: CommitLog, *, overwrite: bool) -> Manifest | None:
