@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from elasticsearch import Elasticsearch as Client
+from elasticsearch import helpers
 from services import HttpProxy
 
 from dvengine._errors import AccessDenied, ConfigError, Conflict, InputError, NotSupported, Unavailable
@@ -57,11 +58,23 @@ def test_three_hundred_packages_with_columns_of_their_own_add_no_field(
     index = _open(elasticsearch.url, alias)
     index.ensure()
     before = client.indices.get_mapping(index=alias).body
-    for number in range(300):
-        fields = [{"name": f"column.{number}.{i}", "type": "string"} for i in range(5)]
-        assert index.put(
-            _doc(f"p{number}", resources=[{"name": f"r.{number}", "schema": {"fields": fields}}])
+    documents = [
+        _doc(
+            f"p{number}",
+            resources=[
+                {
+                    "name": f"r.{number}",
+                    "schema": {
+                        "fields": [{"name": f"column.{number}.{i}", "type": "string"} for i in range(5)]
+                    },
+                }
+            ],
         )
+        for number in range(300)
+    ]
+    helpers.bulk(
+        client, ({"_index": alias, "_id": doc["id"], "_source": doc} for doc in documents), refresh=True
+    )
     assert client.indices.get_mapping(index=alias).body == before
     assert index.count() == 300
 
