@@ -22,7 +22,7 @@ __all__ = ["STORES", "Row", "open_store"]
 # A part is retried for half a minute: longer than a server's restart, shorter than a person's patience. The back-off
 # is capped so that an endpoint that is not there is told within seconds.
 _RETRY = {
-    "max_retries": 6,
+    "max_retries": 8,
     "retry_timeout": dt.timedelta(seconds=30),
     "backoff": {
         "init_backoff": dt.timedelta(milliseconds=100),
