@@ -32,7 +32,8 @@ bars = alt.Chart(county.filter(pl.col("kjonn") != "total"), width=520).mark_bar(
 shapes = alt.Data(values=fylker_geojson(), format=alt.DataFormat(type="json", property="features"))
 totals = alt.LookupData(county.filter(kjonn="total"), key="region", fields=["n", "fylke"])
 fylkeskart = alt.Chart(shapes, title=alt.Title("Persons with sick leave", subtitle="© Kartverket, CC BY 4.0")).mark_geoshape(stroke="white").encode(
-    color=alt.Color("n:Q", title="persons")).transform_lookup("properties.fylkesnummer", totals).properties(width=420, height=520)  # fmt: skip
+    color=alt.Color("n:Q", title="persons")).transform_lookup("properties.fylkesnummer", totals).project(
+    type="transverseMercator", rotate=[-15, 0, 0]).properties(width=420, height=520)  # fmt: skip
 
 package = dv.DataPackage(name="sykefravaer", title={"nb": "Sykefravær etter kommune, kjønn og alder", "en": "Sick leave by municipality, sex and age"},
                          description="Persons with at least one spell of sick leave in 2024. Synthetic: no row describes a real person.",

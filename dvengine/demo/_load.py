@@ -42,7 +42,7 @@ class Registry:
         seconds: Server start and load together.
     """
 
-    url: str
+    url: str = field(repr=False)  # holds the password
     rows: dict[str, int]
     fasit: dict[str, Fasit]
     reused: bool

@@ -56,7 +56,8 @@ def run_demo(
     Args:
         work: Folder for the database, the default store, the file index and the pages.
         persons: Size of the population.
-        store, search: URLs to publish to and index in; the defaults are folders below ``work``.
+        store: URL to publish to; default: a folder below ``work``.
+        search: URL of an Elasticsearch to index in; default: files below ``work``.
         progress: As for `dvengine.show_progress`.
         seed: Of the synthetic registry.
 
