@@ -12,7 +12,7 @@ from services import S3
 
 from dvengine import DataPackage
 from dvengine.config import Settings
-from dvengine.stores import open_store
+from dvengine.stores import CommitLog, open_store
 
 
 @dataclass
@@ -67,3 +67,15 @@ def make_package(name: str = "fisk", **more: Any) -> DataPackage:
     package = DataPackage(name=name, **given)
     package.add("tall", COUNTS)
     return package
+
+
+def listed(store: Any) -> set[str]:
+    """Return every key that some manifest lists, with the manifests themselves and the copy."""
+    log = CommitLog(store, "fisk")
+    keys = {"fisk/datapackage.json"}
+    for version in log.versions():
+        manifest = log.read(version)
+        keys.add(log.path(version))
+        keys |= {part.path for parts in manifest.parts.values() for part in parts}
+        keys |= {file["path"] for file in manifest.files}
+    return keys

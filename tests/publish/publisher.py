@@ -1,14 +1,13 @@
 """A process that publishes on request, each time in a fork of its own, so that it can be killed at any instant.
 
-Each line of standard input is a number of seconds after which the fork is killed, or ``-`` to let it finish. The answer is its
-wait status and its seconds.
+Each line of standard input is a signal's number and the seconds after which the fork gets it; signal 0 lets it finish. The
+answer is its wait status and its seconds.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import time
 import traceback
@@ -41,13 +40,16 @@ def main() -> None:
         if pid == 0:
             try:
                 publish_once(settings, source)
+            except KeyboardInterrupt:
+                os._exit(2)
             except BaseException:
                 traceback.print_exc()
                 os._exit(1)
             os._exit(0)
-        if line.strip() != "-":
-            time.sleep(float(line))
-            os.kill(pid, signal.SIGKILL)  # not waited for yet, so the number is still its own
+        number, seconds = line.split()
+        if number != "0":
+            time.sleep(float(seconds))
+            os.kill(pid, int(number))  # not waited for yet, so the process id is still its own
         print(os.waitpid(pid, 0)[1], time.perf_counter() - began, flush=True)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 from faults import FaultyStore
-from published import COUNTS, Target, make_package
+from published import COUNTS, Target, listed, make_package
 
 from dvengine import (
     AccessDenied,
@@ -37,18 +37,6 @@ def calls_of_a_publish(target: Target) -> int:
     store = FaultyStore(target.store())
     publish(second(), store)
     return len(store.calls)
-
-
-def listed(store: Any) -> set[str]:
-    """Return every key that some manifest lists, with the manifests themselves and the copy."""
-    log = CommitLog(store, "fisk")
-    keys = {"fisk/datapackage.json"}
-    for version in log.versions():
-        manifest = log.read(version)
-        keys.add(log.path(version))
-        keys |= {part.path for parts in manifest.parts.values() for part in parts}
-        keys |= {file["path"] for file in manifest.files}
-    return keys
 
 
 def interrupt() -> KeyboardInterrupt:
