@@ -15,6 +15,7 @@ from jsonschema import Draft7Validator
 from dvengine._certificate import Certificate
 from dvengine._errors import DescriptorError
 from dvengine.arrow._tableschema import ARROW, to_table_schema, type_to_json
+from dvengine.datasets._origins import TableOrigin
 from dvengine.package._locate import relative
 from dvengine.package._model import DataPackage, Resource, View
 from dvengine.package._names import check_path
@@ -159,7 +160,7 @@ def _legend(safe: SafeTable) -> dict[str, Any]:
 
 
 def _schema(resource: Resource, stored: Stored, language: str) -> dict[str, Any]:
-    schema = to_table_schema(stored.schema)
+    schema = to_table_schema(stored.schema, categories=_ordered(resource))
     for described in schema["fields"]:
         name = described["name"]
         if described["type"] == "list":
@@ -179,6 +180,19 @@ def _schema(resource: Resource, stored: Stored, language: str) -> dict[str, Any]
         if name in stored.identity:
             described["dvengine:sensitive"] = "identity-number"
     return schema
+
+
+def _ordered(resource: Resource) -> dict[str, list[Any]]:
+    """Return the categories of columns that have an order: a reader needs those that no row has, too, to keep it."""
+    origin = resource.data._origin
+    if not isinstance(origin, TableOrigin):
+        return {}
+    table = origin.table.unify_dictionaries()
+    return {
+        field.name: table.column(field.name).chunk(0).dictionary.to_pylist()
+        for field in table.schema
+        if pa.types.is_dictionary(field.type) and field.type.ordered and table.column(field.name).num_chunks
+    }
 
 
 def _view(stored: StoredView, language: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -10,19 +11,24 @@ from typing import Any
 import polars as pl
 import pytest
 from faults import FaultyStore
-from published import COUNTS, Target, listed, make_package
+from published import COUNTS, Target, listed, make_package, s3_target
+from services import S3
 
 from dvengine import (
     AccessDenied,
+    ConfigError,
     Conflict,
     DataPackage,
     DvengineError,
+    Event,
     Unavailable,
     VerificationFailed,
     open_package,
     publish,
+    subscribe,
     verify,
 )
+from dvengine.config import Settings
 from dvengine.stores import CommitLog
 
 
@@ -246,6 +252,57 @@ def test_a_file_index_lists_what_was_published(memory: Target) -> None:
 
     found = open_index(memory.settings.catalog("intern")).search("fangst")
     assert [(hit.name, hit.version) for hit in found] == [("fisk", 1)]
+
+
+def test_the_publish_stands_when_elasticsearch_is_down(memory: Target) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    memory.raw["catalogs"] = {"intern": {"url": f"http://127.0.0.1:{port}/katalog"}}
+    release = publish(make_package(), "target", catalog="intern", settings=memory.settings)
+    assert (release.indexed, release.version) == (False, 1)
+    assert [key for key in memory.listing() if "pending-index" in key]
+    assert open_package("target/fisk", settings=memory.settings).version == 1
+
+
+def test_wrong_credentials_are_said_before_any_work_and_not_echoed(s3: S3, bucket: str) -> None:
+    wrong = s3_target(s3, bucket)
+    right = wrong.raw["stores"]["target"] | {}
+    wrong.raw["stores"]["target"]["secret_access_key"] = "hemmelig-og-feil"
+    with pytest.raises(AccessDenied) as caught:
+        publish(make_package(), "target", settings=wrong.settings)
+    assert "hemmelig" not in str(caught.value)
+    wrong.raw["stores"]["target"] = right
+    assert wrong.listing() == []
+
+
+@pytest.mark.parametrize("options", [{}, {"catalog": "ukjent"}])
+def test_an_unknown_alias_is_said_before_any_work(memory: Target, options: dict[str, str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        publish(make_package(), "target" if options else "tarjet", settings=memory.settings, **options)
+    assert caught.value.hint
+    assert memory.listing() == []
+
+
+def test_an_unknown_scheme_is_said_before_any_work() -> None:
+    with pytest.raises(ConfigError, match="gopher"):
+        publish(make_package(), "gopher://example.org/x", settings=Settings({}))
+
+
+def test_events_name_things_and_count_them(memory: Target) -> None:
+    seen: list[Event] = []
+    stop = subscribe(seen.append)
+    try:
+        publish(second(), "target", settings=memory.settings)
+    finally:
+        stop()
+    ended = [(one.stage, one.name, one.rows) for one in seen if one.state == "end"]
+    assert {("stage", "tall", 4), ("stage", "mer", 5), ("verify", "fisk", 9), ("commit", "fisk", 0)} <= set(
+        ended
+    )
+    order = [one.stage for one in seen if one.state == "start" and one.stage in ("stage", "verify", "commit")]
+    assert order == ["stage", "stage", "verify", "commit"]
+    assert {one.name for one in seen} == {"tall", "mer", "fisk"}
 
 
 def test_nothing_is_written_where_the_store_is_read_only(tmp_path: Any) -> None:

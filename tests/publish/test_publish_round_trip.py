@@ -78,6 +78,24 @@ def test_every_type_reads_back_equal_and_is_described_strictly(target: Target) -
     assert verify(release.url, settings=target.settings).problems == ()
 
 
+def test_an_order_of_categories_survives_with_those_that_no_row_has(memory: Target) -> None:
+    levels = pd.Categorical(["høy", "lav", None], categories=["lav", "middels", "høy"], ordered=True)
+    package = make_package()
+    package.add("nivå", pd.DataFrame({"nivå": levels}))
+    publish(package, "target", settings=memory.settings)
+    opened = open_package("target/fisk", settings=memory.settings)
+    field = opened.descriptor["resources"][1]["schema"]["fields"][0]
+    assert (field["type"], field["categories"], field["categoriesOrdered"]) == (
+        "string",
+        ["lav", "middels", "høy"],
+        True,
+    )
+    back = opened["nivå"].to_pandas()["nivå"]
+    assert back.cat.ordered
+    assert list(back.cat.categories) == ["lav", "middels", "høy"]
+    assert verify("target/fisk", settings=memory.settings).problems == ()
+
+
 def test_others_read_the_parts_that_the_descriptor_lists(tmp_path: Path) -> None:
     parts = pl.DataFrame({"id": range(1000), "navn": [f"n{i}" for i in range(1000)]})
     folder = tmp_path / "in"
