@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from decimal import Decimal
 
 import pyarrow as pa
@@ -8,6 +9,7 @@ import pyarrow.compute as pc
 import pytest
 
 from dvengine import QueryError, TypeMapError
+from dvengine.connectors import Filter
 
 UTC = dt.UTC
 
@@ -397,3 +399,37 @@ def test_the_schema_is_known_without_reading_and_equals_the_batches(db):
     asked = source.schema(Request(query="select id, v, now() as t from sats"))
     assert asked == db.read("select id, v, now() as t from sats").schema
     assert pc.count(pa.array(asked.names)).as_py() == 3
+
+
+@pytest.fixture
+def in_encoding(postgres, db18):
+    def make(encoding):
+        name = f"t_{uuid.uuid4().hex[:12]}"
+        postgres.execute(f"create database {name} encoding '{encoding}' locale 'C' template template0")
+        return type(db18)(postgres.url(name), postgres)
+
+    return make
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "WIN1252", "UTF8"])
+def test_text_is_the_same_whatever_the_database_is_kept_in(in_encoding, encoding):
+    db = in_encoding(encoding)
+    with db.connect() as connection:
+        connection.execute("set client_encoding = 'UTF8'")
+        connection.execute("create table blåbær(navn text, kode char(3), l text[])")
+        connection.execute("insert into blåbær values ('æøå Ü', 'ø', '{å}'), ('a', 'a', '{}')")
+    assert db.read("blåbær").to_pylist() == [{"navn": "æøå Ü", "kode": "ø  ", "l": ["å"]}, {"navn": "a", "kode": "a  ", "l": []}]  # fmt: skip
+    table, scan = db.scan("blåbær", where=(Filter("navn", "=", "æøå Ü"),))
+    assert (table.num_rows, scan.residual) == (1, ())
+    _, scan = db.scan("blåbær", where=(Filter("navn", "<", "b"),))
+    assert bool(scan.residual) == (encoding == "WIN1252")
+
+
+def test_text_that_is_not_utf8_in_a_database_without_encoding_is_an_error(in_encoding):
+    db = in_encoding("SQL_ASCII")
+    with db.connect() as connection:
+        connection.execute(b"create table t(id int, navn text)")
+        connection.execute(b"insert into t values (1, E'bl\\xc3\\xa5'), (2, E'bl\\xe5')")
+    assert db.read("select navn from t where id = 1").to_pylist() == [{"navn": "blå"}]
+    with pytest.raises(QueryError, match="not valid in its encoding"):
+        db.read("t")

@@ -55,6 +55,8 @@ def conninfo(settings: SourceSettings) -> str:
         parameters["password"] = password.reveal()
     parameters.setdefault("connect_timeout", 10)
     parameters.setdefault("application_name", "dvengine")
+    # Whatever the database is kept in: libpq would otherwise send its bytes as they are, and Arrow text is UTF-8.
+    parameters["client_encoding"] = "UTF8"
     try:
         return make_conninfo(**parameters)
     except psycopg.Error:
@@ -88,9 +90,7 @@ def session_settings(settings: SourceSettings, version: int) -> dict[str, str]:
 def connect_leader(settings: SourceSettings) -> psycopg.Connection[tuple[Any, ...]]:
     """Open the connection that plans, locks and holds the snapshot."""
     try:
-        return psycopg.connect(
-            conninfo(settings), autocommit=True, client_encoding="utf8", prepare_threshold=None
-        )
+        return psycopg.connect(conninfo(settings), autocommit=True, prepare_threshold=None)
     except psycopg.Error as error:
         mapped = from_connect(error, settings.name)
     raise mapped

@@ -32,6 +32,11 @@ def decode(
 ) -> Iterator[pa.RecordBatch]:
     """Check and convert batches; array columns are followed, after the last column, by their ``array_ndims``.
 
+    Args:
+        batches: As the driver gives them.
+        columns: How each is to be decoded.
+        schema: Of the result.
+
     Raises:
         TypeMapError: A value has no exact counterpart; names the column, never the value.
         Incomplete: The driver delivered another shape than was planned.

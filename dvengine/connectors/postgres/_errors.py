@@ -180,4 +180,9 @@ def from_connect(error: BaseException, source: str) -> DvengineError:
             f"{source}: no answer in time",
             hint="check host, port and network; connect_timeout sets the patience",
         )
+    if getattr(getattr(error, "pgconn", None), "used_password", False):
+        # In the server's own language; but it answered, and asked for the password.
+        return AccessDenied(
+            f"{source} does not let us in", hint="check user, password and database in the settings"
+        )
     return Unavailable(f"{source}: no connection", hint="is the server up, and are host and port right?")

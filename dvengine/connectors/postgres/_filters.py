@@ -20,7 +20,11 @@ _INT8 = range(-(2**63), 2**63)
 
 
 def push_down(
-    where: Sequence[Filter], columns: Mapping[str, Column], reference: Mapping[str, str]
+    where: Sequence[Filter],
+    columns: Mapping[str, Column],
+    reference: Mapping[str, str],
+    *,
+    bytes_in_order: bool,
 ) -> tuple[list[str], tuple[Filter, ...]]:
     """Split filters into conditions for the server, and those that the caller must (also) apply.
 
@@ -30,11 +34,14 @@ def push_down(
         where: The filters, AND-ed.
         columns: By name.
         reference: How the statement spells each column.
+        bytes_in_order: Whether text sorted by its bytes on the server is sorted as Arrow sorts it.
     """
     pushed: list[str] = []
     residual: list[Filter] = []
     for asked in where:
         column = columns.get(asked.column)
+        if asked.op in ("<", "<=", ">", ">=") and column is not None and not bytes_in_order:
+            column = None if column.family in ("text", "spelled") else column
         condition, exact = (
             (None, False) if column is None else _condition(asked, column, reference[asked.column])
         )

@@ -23,6 +23,8 @@ __all__ = ["Piece", "Plan", "make_plan"]
 _PART_BYTES = 64 << 20
 _SMALL_BYTES = 4 << 20
 _MOST_PARTS = 512
+#: Encodings whose bytes sort as the characters do in UTF-8.
+_ORDERED = frozenset(("UTF8", "LATIN1", "SQL_ASCII"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,12 @@ def make_plan(
         body: What to select from as a whole: a quoted table, or the bracketed query.
     """
     spelled = {column.name: "t." + quoted(column.name) for column in known}
-    conditions, residual = push_down(request.where, {column.name: column for column in known}, spelled)
+    conditions, residual = push_down(
+        request.where,
+        {column.name: column for column in known},
+        spelled,
+        bytes_in_order=leader.encoding in _ORDERED,
+    )
     # Rows are counted after filtering, so a limit below a filter of the caller's own would give too few.
     limit = request.limit if not residual else None
     cuts, reason = _cut(leader, request, {column.name: column for column in known}, body, limit)

@@ -46,6 +46,7 @@ class Leader:
         self._relations: dict[str, Relation] = {}
         self._connection = connect_leader(settings)
         self.version = self._connection.info.server_version
+        self.encoding = self._connection.info.parameter_status("server_encoding") or "UTF8"
         self.workers: Workers | None = None
 
     # --- the moment ---------------------------------------------------------------------------------------------

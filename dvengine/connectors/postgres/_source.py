@@ -57,7 +57,12 @@ class Postgres:
             ``lock_timeout`` (how long to wait for a locked table), ``timezone`` (the session's, default UTC).
 
     Raises:
-        ConfigError: An option that is not known.
+        ConfigError: An option that is not known; raised at the first connection.
+
+    Example:
+        >>> from dvengine.config import Settings
+        >>> Postgres(Settings({}).source("postgresql://reader:secret@db/registry"))
+        Postgres('postgresql://reader@db/registry')
     """
 
     capabilities = Capabilities(
@@ -134,7 +139,12 @@ class Postgres:
                 workers.close()
 
     def _checked(
-        self, raw: Generator[pa.RecordBatch, None, None], columns: list[Column], schema: pa.Schema
+        self,
+        raw: Generator[pa.RecordBatch, None, None],
+        columns: list[Column],
+        schema: pa.Schema,
+        *,
+        unchecked: bool,
     ) -> Iterator[pa.RecordBatch]:
         arrived = 0
 
@@ -284,6 +294,8 @@ def _check_request(request: Request) -> None:
         raise InputError("give a query or a table, and not both")
     if request.table is not None and request.params is not None:
         raise InputError("params belong to a query")
+    if request.query is not None and "only" in request.options:
+        raise InputError("the option 'only' belongs to a table")
     for name, value in request.options.items():
         if name not in _OPTIONS:
             close = difflib.get_close_matches(name, _OPTIONS, 1)
