@@ -143,8 +143,6 @@ class Postgres:
         raw: Generator[pa.RecordBatch, None, None],
         columns: list[Column],
         schema: pa.Schema,
-        *,
-        unchecked: bool,
     ) -> Iterator[pa.RecordBatch]:
         arrived = 0
 
