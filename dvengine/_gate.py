@@ -80,6 +80,12 @@ class PublishGate:
         Raises:
             Refused: All findings at once.
         """
+        if self._reason is not None and _has_identity([self._reason]):
+            raise Refused(
+                "the reason holds what is or may be identity numbers, and it would be published",
+                hint="say it without them",
+                rules=("identity-number",),
+            )
         findings = [*self._certificates(), *self._figures(), *self._words()]
         if self._open:
             for resource in self._package.resources.values():
@@ -176,9 +182,7 @@ class PublishGate:
         if not self._open:
             return
         for where, texts in _texts(self._package):
-            scanner = IdentityScanner(pa.schema([("text", pa.string())]))
-            scanner.feed(pa.record_batch({"text": pa.array(texts, pa.string())}))
-            if scanner.findings():
+            if _has_identity(texts):
                 yield _Finding(
                     "identity-number",
                     where,
@@ -209,6 +213,13 @@ class PublishGate:
 
 def _seen_already(_: pa.RecordBatch) -> None:
     """Look away: the whole was scanned before anything was stored."""
+
+
+def _has_identity(texts: list[str]) -> bool:
+    batch = pa.record_batch({"text": pa.array(texts, pa.string())})
+    scanner = IdentityScanner(batch.schema)
+    scanner.feed(batch)
+    return bool(scanner.findings())
 
 
 def _texts(package: DataPackage) -> Iterator[tuple[str, list[str]]]:

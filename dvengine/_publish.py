@@ -126,7 +126,7 @@ def publish(
             read_back(store, manifest, folder=package.name)
         _commit(store, log, manifest)
         url = package_url(store.url, package.name)
-        _copy(store, manifest, package.name)
+        _copy(store, log, manifest, package.name)
         indexed = index is not None and listed is not None and _tell(index, listed, store, manifest, url)
     return Release(
         url=url,
@@ -198,12 +198,15 @@ def _commit(store: Store, log: CommitLog, manifest: Manifest) -> None:
                 raise  # an interrupt: the version stands, the caller still wants to stop
 
 
-def _copy(store: Store, manifest: Manifest, folder: str) -> None:
+def _copy(store: Store, log: CommitLog, manifest: Manifest, folder: str) -> None:
     """Put the copy for other readers beside the data; ours never read it, so that failing here changes nothing."""
     with contextlib.suppress(DvengineError):
-        store.put(
-            key(folder, "datapackage.json"), strict_json(manifest.descriptor), media_type="application/json"
-        )
+        if log.versions()[-1] == manifest.version:  # else a quicker publisher's newer copy would be put back
+            store.put(
+                key(folder, "datapackage.json"),
+                strict_json(manifest.descriptor),
+                media_type="application/json",
+            )
 
 
 def _tell(index: Index, catalog: CatalogSettings, store: Store, manifest: Manifest, url: str) -> bool:

@@ -142,6 +142,21 @@ def test_the_loser_of_a_race_gets_conflict_and_takes_only_its_own_parts_away(tar
     assert set(target.listing()) == listed(target.store())
 
 
+def test_a_slow_publisher_does_not_put_an_old_copy_back(memory: Target) -> None:
+    def overtake(verb: str, path: str) -> None:
+        publish(second(), "target", settings=memory.settings)
+
+    probe = FaultyStore(memory.store())
+    publish(make_package(), probe)
+    publish(make_package(), probe := FaultyStore(memory.store()))
+    after = [verb for verb, _ in probe.calls].index("create") + 2  # the first call after the commit
+    assert (
+        publish(make_package(), FaultyStore(memory.store(), at=after, when="never", on=overtake)).version == 3
+    )
+    copy = json.loads(memory.store().get("fisk/datapackage.json"))
+    assert (copy["version"], len(copy["resources"])) == ("4", 2)
+
+
 def test_of_two_publishers_at_once_exactly_one_wins(target: Target) -> None:
     publish(make_package(), "target", settings=target.settings)
     for lap in range(20):

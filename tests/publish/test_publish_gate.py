@@ -187,6 +187,10 @@ def test_an_empty_reason_is_no_reason(nothing: Target, reason: Any) -> None:
         publish(make_package(access="open"), "target", reason=reason, settings=nothing.settings)
 
 
+def test_a_reason_with_identity_numbers_is_refused(nothing: Target) -> None:
+    assert refusal(make_package(), nothing, reason=f"{SYNTHETIC[4]} sa ja").rules == ("identity-number",)
+
+
 NUMBERS = [int(number) for number in SYNTHETIC]
 
 
