@@ -1,1 +1,2 @@
+"""Disclosure control: find and replace identity numbers, tabulate, suppress with a proof, and audit."""
 

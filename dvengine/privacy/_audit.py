@@ -1,59 +1,31 @@
-"""The proof: what an attacker can derive from a suppressed table. It shares no code with the choice of what to hide."""
+"""The audit of a published table: what anybody can derive from it."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import scipy.sparse as sp
 
-from dvengine._errors import InputError, TableError
+from dvengine._errors import InputError, TableError, Uncertified
 from dvengine._events import stage
 from dvengine.privacy._lines import lines_of, rows_below
 from dvengine.privacy._probe import Probe
+from dvengine.privacy._proof import Attacker, model_bounds
 from dvengine.privacy._rules import Threshold
-from dvengine.privacy._structure import Structure
+from dvengine.privacy._structure import Structure, code_column
 
-__all__ = ["Attacker", "Audit", "Proof", "audit", "prove"]
+__all__ = ["Audit", "audit"]
 
-Attacker = Literal["outsider", "rule"]
 Flags = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-#: A linear program counts as proof only within this residual, in the unit of the table.
-_RESIDUAL = 1e-6
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
-    """What was proven about the protected cells of one pattern.
-
-    Attributes:
-        proven: One a row of the frame: a protected cell whose interval is at least as wide as asked for.
-        open: A protected cell that is not proven.
-        exact: A proven cell whose proof is a pair of whole-number tables, checked in 64-bit integers.
-        lower, upper: The ends reached: every value between them is possible for the attacker (where exact, both ends are).
-        max_residual: The worst violation of a line or bound over the points of the linear proofs; 0 where all are exact.
-        solver: Name and version.
-    """
-
-    proven: Flags
-    open: Flags
-    exact: Flags
-    lower: Floats
-    upper: Floats
-    max_residual: float
-    solver: str
-
-    @property
-    def min_width(self) -> float | None:
-        """The narrowest width that was shown for a protected cell; None where none is protected."""
-        cells = self.proven | self.open
-        return float((self.upper - self.lower)[cells].min()) if cells.any() else None
+#: Up to so many hidden cells, both ends of every one are computed; beyond, only of those that might be exposed.
+_ALL_ENDS = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,104 +33,185 @@ class Audit:
     """What an attacker can derive from a published table.
 
     Attributes:
-        ok: No hidden cell can be derived to within the width.
-        exposed: How many can.
+        exposed: How many hidden cells can be derived to within less than the width.
         hidden: How many cells are hidden.
-        intervals: One row a hidden cell: its codes, ``lower``, ``upper`` (null: no bound), and ``exposed``. Private: this is
-            what an attacker would compute.
+        intervals: One row a hidden cell: its codes; ``lower`` and ``upper``, the least and greatest whole value it could have
+            (null: no end); ``ends``, whether these are the ends, or values inside that suffice; and ``exposed``. Private: it is what
+            an attacker would compute.
         attacker, width: What was asked.
-        max_residual: The worst violation of a line or bound over all linear programs.
     """
 
-    ok: bool
     exposed: int
     hidden: int
     intervals: pl.DataFrame
     attacker: Attacker
     width: float
-    max_residual: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether no hidden cell is exposed."""
+        return self.exposed == 0
 
     def __repr__(self) -> str:
-        return (
-            f"Audit(ok={self.ok}, exposed={self.exposed}, hidden={self.hidden}, attacker={self.attacker!r}, "
-            f"width={self.width:g})"
-        )
+        return f"Audit(ok={self.ok}, exposed={self.exposed}, hidden={self.hidden}, attacker={self.attacker!r}, width={self.width:g})"
 
 
-def model_bounds(counts: Ints, below: Flags, attacker: Attacker, rule: Threshold) -> tuple[Floats, Floats]:
-    """Return what the attacker knows of each hidden cell before he looks at any sum.
-
-    An ``outsider`` knows that counts are not negative. Who knows the ``rule`` knows much more, and the worst is assumed: that
-    he can tell the cells hidden for their own sake from those that protect them. The first lie in [1, t-1] (in [0, t-1]
-    where zeros are hidden too, below a count that is itself hidden by the rule), all others are at least t.
-    """
-    free = np.full(counts.size, np.inf)
-    if attacker == "outsider":
-        return np.zeros(counts.size), free
-    small = rule.primary(counts) | (below & (counts == 0))
-    lower = np.where(small, np.where(below & rule.covers, 0.0, 1.0), float(rule.minimum))
-    return lower, np.where(small, float(rule.minimum - 1), free)
-
-
-def prove(
+def audit(
     frame: pl.DataFrame,
     structure: Structure,
-    hidden: Flags,
     *,
-    rule: Threshold,
-    attacker: Attacker,
-    width: float,
+    attacker: Attacker = "rule",
+    rule: Threshold | None = None,
+    status: str | None = None,
+    width: float = 1,
+    truth: pl.DataFrame | None = None,
+    time_limit: float = 60,
     seed: int = 0,
-    deadline: float = np.inf,
-    thorough: bool = True,
-) -> Proof:
-    """Try to prove that no primary cell can be derived to within ``width``, from the true table and what is hidden of it.
+) -> Audit:
+    """Work out what an attacker can derive from a published table, ours or anybody's.
 
-    The true table is held against its own lines and bounds first. Then tables that agree with everything published are
-    sought; two of them that differ by ``width`` in a cell are the proof for that cell. Whole-number tables are checked in
-    64-bit integers; a linear program counts only where it ended optimal and its point keeps every line and bound.
+    Where the count is null, the cell is hidden; everything else is taken as known. With published data alone nobody can tell which
+    cells are hidden for their own sake, so the attacker here knows less than the one `dvengine.suppress` proves against: whatever is
+    certified there passes here. Give ``truth`` to audit the worst case.
 
     Args:
-        frame: The true table, margins included, rows in any order.
-        structure: What adds up to what.
-        hidden: One a row.
-        rule, attacker, width: What is to be proven.
-        seed: Of the random objectives.
-        deadline: On `time.monotonic`; what is not proven by then stays open.
-        thorough: Also try, one by one, the cells that the joint search leaves open. Without it, open means not yet proven.
+        frame: The published table. A sum that has no row says nothing; a part that has no row is taken for a zero.
+        structure: What adds up to what, as published with the table.
+        attacker: ``outsider`` knows that counts are whole and not negative; ``rule`` also that zeros are shown (except, unless
+            ``rule`` says otherwise, below a hidden count).
+        rule: Where given, a cell that is seen to be at or above the threshold is not exposed: it protects others, and no more. Needed
+            with ``truth``.
+        status: A column of texts, empty where a cell is shown; a count shown against it is an error. The null is what hides a cell.
+        width: A cell whose values spread less than this is exposed.
+        truth: The true table (as `Tabulation.frame` has it). Then only the cells that the rule hides count, each within what the
+            worst-case attacker knows of it.
+        time_limit: In seconds; a cell not decided by then counts as exposed.
+        seed: Of the random search directions.
 
     Raises:
-        TableError: The true table breaks its own lines.
+        TableError: The frame lacks a column, holds a cell twice, or no table agrees with it.
+        Uncertified: Not even one table that agrees with it was found in time.
+
+    Example:
+        >>> dotted = pl.DataFrame({"k": ["a", "b", "c", "total"], "n": [None, 7, 9, 18]})
+        >>> found = audit(dotted, Structure(by=("k",)))
+        >>> found.ok, found.exposed, found.intervals.select("k", "lower", "upper").rows()
+        (False, 1, [('a', 2, 2)])
     """
-    counts = frame[structure.measure].to_numpy().astype(np.int64)
-    lines = lines_of(frame.select(structure.by), structure)
-    if (lines @ counts).any():
+    if attacker not in ("outsider", "rule"):
+        raise InputError("there is no such attacker", hint="attacker is 'outsider' or 'rule'")
+    deadline = time.monotonic() + time_limit
+    with stage("audit", "×".join(structure.by), total_rows=frame.height):
+        keys, counts, hidden = _read(frame, structure)
+        if status is not None and ((frame[status].fill_null("") != "").to_numpy() & ~hidden).any():
+            raise TableError(f"a cell that {status!r} marks as hidden shows its count", hint="hidden is null")
+        lines = lines_of(keys, structure)
+        at = np.flatnonzero(hidden)
+        inside = sp.csr_array(lines[:, at])
+        level = -(lines @ np.where(hidden, 0, counts))
+        broken = (np.diff(inside.indptr) == 0) & (level != 0)
+        if broken.any():
+            raise TableError(
+                f"{int(broken.sum())} line(s) whose cells are all shown do not add up",
+                hint="the published table is wrong, or this is not its structure",
+            )
+        if truth is None:
+            lower, upper = _public_bounds(keys, structure, hidden, attacker, rule)
+            probe = Probe.somewhere(inside, level, lower[at], upper[at], seed=seed, deadline=deadline)
+            if probe is None:
+                raise TableError(
+                    "no table agrees with what is published",
+                    hint="the published table is wrong, or this is not its structure, or zeros were hidden",
+                )
+            if probe is False:
+                raise Uncertified(
+                    "the audit found no table to start from in time", hint="give more time with time_limit=…"
+                )
+            target = np.ones(at.size, dtype=np.bool_)
+        else:
+            probe, target = _worst_case(keys, structure, counts, hidden, truth, attacker, rule, inside, seed)
+        return _decide(keys[at], probe, target, attacker, rule if truth is None else None, width, deadline)
+
+
+def _read(frame: pl.DataFrame, structure: Structure) -> tuple[pl.DataFrame, Ints, Flags]:
+    for name in (*structure.by, structure.measure):
+        if name not in frame.columns:
+            raise TableError(f"there is no column {name!r}", hint=f"the columns are {frame.columns}")
+    keys = pl.DataFrame(
+        [code_column(frame[name], total=structure.total, holds_total=True) for name in structure.by]
+    )
+    if keys.is_duplicated().any():
         raise TableError(
-            "the table does not add up, so nothing can be proven about it",
-            hint="its lines must hold exactly; was the frame changed after it was tabulated?",
+            f"two rows stand for one cell of {list(structure.by)}", hint="a table has one row a cell"
         )
-    small = rule.primary(counts)
-    below = rows_below(frame.select(structure.by), structure, small)
-    lower, upper = model_bounds(counts, below & rule.covers, attacker, rule)
+    measure = frame[structure.measure]
+    whole = measure.cast(pl.Int64, strict=False)
+    if whole.null_count() != measure.null_count() or (whole != measure).any() or (whole < 0).any():
+        raise TableError(
+            f"the counts in {structure.measure!r} are not whole and at least zero",
+            hint="null stands for hidden",
+        )
+    return keys, whole.fill_null(0).to_numpy().astype(np.int64), measure.is_null().to_numpy()
+
+
+def _public_bounds(
+    keys: pl.DataFrame, structure: Structure, hidden: Flags, attacker: Attacker, rule: Threshold | None
+) -> tuple[Floats, Floats]:
+    lower, upper = np.zeros(hidden.size), np.full(hidden.size, np.inf)
+    if attacker == "rule":
+        lower[:] = 1
+        if rule is None or rule.covers:
+            lower[rows_below(keys, structure, hidden)] = 0
+    return lower, upper
+
+
+def _worst_case(
+    keys: pl.DataFrame, structure: Structure, counts: Ints, hidden: Flags, truth: pl.DataFrame,
+    attacker: Attacker, rule: Threshold | None, inside: sp.csr_array, seed: int,
+) -> tuple[Probe, Flags]:  # fmt: skip
+    if rule is None:
+        raise InputError("the worst case needs the rule", hint="give rule=Threshold(…)")
+    true_keys, true_counts, gaps = _read(truth, structure)
+    names = list(structure.by)
+    both = keys.join(true_keys.with_columns(n=pl.Series(true_counts)), on=names, how="left", nulls_equal=True, maintain_order="left")  # fmt: skip
+    real = both["n"].fill_null(0).to_numpy().astype(np.int64)
+    if gaps.any() or (real != counts)[~hidden].any():
+        raise TableError(
+            "the true table does not agree with the published one", hint="is it the table this came from?"
+        )
+    small = rule.primary(real)
+    below = rows_below(keys, structure, small) & rule.covers
+    lower, upper = model_bounds(real, below, attacker, rule)
     at = np.flatnonzero(hidden)
-    if ((counts < lower) | (counts > upper))[at].any():
+    if (inside @ real[at] + lines_of(keys, structure) @ np.where(hidden, 0, real)).any():
+        raise TableError("the true table does not add up", hint="was it changed after it was tabulated?")
+    if (small & ~hidden).any():
         raise TableError(
-            "a hidden cell lies outside what its rule says", hint="a zero that is shown cannot be hidden"
+            "a count that the rule forbids is shown", hint="this table is open without any arithmetic"
         )
-    target = small[at]
-    probe = Probe(sp.csr_array(lines[:, at]), counts[at], lower[at], upper[at], seed=seed)
+    lower = np.minimum(
+        lower, real
+    )  # a zero hidden although it is known: the attacker's bound does not hold there
+    return Probe(inside, real[at], lower[at], np.maximum(upper, real)[at], seed=seed), small[at]
+
+
+def _decide(
+    keys: pl.DataFrame, probe: Probe, target: Flags, attacker: Attacker, rule: Threshold | None, width: float, deadline: float
+) -> Audit:  # fmt: skip
     probe.search(target, width, deadline)
-    if thorough:
-        probe.settle(target, width, deadline)
-    done = probe.reached(width)
-    proven, opened, exact = (np.zeros(counts.size, dtype=np.bool_) for _ in range(3))
-    proven[at] = target & done
-    opened[at[target & ~done]] = True
-    opened |= small & ~hidden
-    exact[at] = target & probe.reached_exactly(width)
-    low, high = counts.astype(np.float64), counts.astype(np.float64)
-    low[at], high[at] = probe.low, probe.high
-    return Proof(
-        proven=proven, open=opened, exact=exact, lower=low, upper=high,
-        max_residual=probe.max_residual, solver=probe.solver,
-    )  # fmt: skip
+    size = target.size
+    low, high = probe.whole_low.astype(np.float64), probe.whole_high.astype(np.float64)
+    ends = np.zeros(size, dtype=np.bool_)
+    everything = size <= _ALL_ENDS
+    for cell in np.flatnonzero(np.full(size, everything) | (target & ~probe.reached_exactly(width))).tolist():
+        low[cell], high[cell], ends[cell] = probe.whole_ends(cell, np.inf, deadline)
+    exposed = target & (high - low < width)
+    if rule is not None:
+        exposed &= ~(ends & (low >= rule.minimum))
+    intervals = keys.with_columns(
+        lower=pl.Series(low).replace([-np.inf], [None]).cast(pl.Int64),
+        upper=pl.Series(high).replace([np.inf], [None]).cast(pl.Int64),
+        ends=pl.Series(ends),
+        exposed=pl.Series(exposed),
+    )
+    return Audit(exposed=int(exposed.sum()), hidden=size, intervals=intervals, attacker=attacker, width=width)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import highspy
+import highspy._core
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
@@ -14,6 +15,9 @@ from dvengine.privacy._moves import move_conditions
 from dvengine.privacy._system import System
 
 __all__ = ["Attack", "Choice", "cheapest_cover", "choose"]
+
+#: The wrapper around it prints a banner when made; this class is silent.
+Solver = highspy._core._Highs
 
 Flags = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
@@ -28,6 +32,7 @@ class Attack:
         given: Positions that are hidden anyway.
         target: Those among them that must be protected.
         lower, upper: What the attacker knows of a position if it is hidden.
+        cells: How many cells a position is.
         cost: Of hiding a position, positive.
     """
 
@@ -35,6 +40,7 @@ class Attack:
     target: Flags
     lower: Floats
     upper: Floats
+    cells: Ints
     cost: Floats
 
 
@@ -44,17 +50,24 @@ class Choice:
 
     Attributes:
         hidden: The pattern; None where the program found none in time, or there is none.
-        bound: No pattern for this attacker costs less.
         ended: ``optimal``, ``time`` or ``infeasible``.
+        fewest: Gives a lower bound on the number of further cells, within a number of seconds.
     """
 
     hidden: Flags | None
-    bound: float
     ended: str
+    fewest: Callable[[float], int | None]
 
 
 def choose(
-    system: System, attack: Attack, moved_up: Flags, moved_down: Flags, *, time_limit: float, gap: float
+    system: System,
+    attack: Attack,
+    moved_up: Flags,
+    moved_down: Flags,
+    directed: Flags,
+    *,
+    time_limit: float,
+    gap: float,
 ) -> Choice:
     """Choose by a mixed-integer program over who can move whom.
 
@@ -65,7 +78,10 @@ def choose(
     Args:
         system: Positions and lines.
         attack: The task.
-        moved_up, moved_down: Positions already known to move that way with the given ones alone; hiding more keeps that true.
+        moved_up: Positions already known to rise with the given ones hidden alone; hiding more keeps that true.
+        moved_down: The same for falling.
+        directed: Positions for which each way is told apart, all given ones among them: more of them make the conditions
+            sharper and the program larger.
         time_limit: In seconds.
         gap: The relative distance to the bound at which to stop.
 
@@ -78,29 +94,49 @@ def choose(
     up = (attack.upper - system.value >= 1) & ~moved_up
     down = (system.value - attack.lower >= 1) & ~moved_down
     matrix, floor, open_ = move_conditions(
-        system.lines, attack.given, attack.target, up, down, moved_up, moved_down
+        system.lines, attack.given, attack.target, up, down, moved_up, moved_down, directed
     )
     columns = matrix.shape[1]
     low, high, price = np.zeros(columns), np.full(columns, np.inf), np.zeros(columns)
     low[:size], high[:size] = attack.given, 1
-    high[size : 2 * size], high[2 * size : 3 * size] = up, down
+    high[size : 2 * size], high[2 * size : 3 * size] = up & directed, down & directed
     price[:size] = np.where(attack.given, 0, attack.cost)
     whole = np.zeros(columns, dtype=np.bool_)
     whole[:size] = ~attack.given
     whole[size : 2 * size] = open_ & up & down
     solver = _program(price, matrix, floor, np.full(floor.size, np.inf), low, high, whole)
     solver.setOptionValue("mip_rel_gap", gap)
+    # Measured on 10,000 cells: without this heuristic half the time where 600 are open, with it half where 80 are.
+    # A HiGHS that does not know the option ignores it.
+    solver.setOptionValue("mip_heuristic_run_root_reduced_cost", bool(open_.sum() < 200))
     solver.setOptionValue("time_limit", max(time_limit, 0.1))
     solver.run()
     status = solver.getModelStatus()
     if status == highspy.HighsModelStatus.kInfeasible:
-        return Choice(None, np.inf, "infeasible")
-    info = solver.getInfo()
+        return Choice(None, "infeasible", lambda _: None)
     found = None
-    if info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible:
+    if solver.getInfo().primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible:
         found = attack.given | (np.asarray(solver.getSolution().col_value)[:size] > 0.5)
     ended = "optimal" if status == highspy.HighsModelStatus.kOptimal else "time"
-    return Choice(found, max(0.0, float(info.mip_dual_bound)), ended)
+    count = np.zeros(columns)
+    count[:size] = np.where(attack.given, 0, attack.cells)
+    return Choice(found, ended, lambda seconds: _fewest(solver, count, seconds))
+
+
+def _fewest(solver: Solver, count: Floats, seconds: float) -> int | None:
+    """Bound the number of further cells from below, starting from the pattern that the priced program found."""
+    if seconds <= 0:
+        return None
+    start = highspy.HighsSolution()
+    start.col_value = list(solver.getSolution().col_value)
+    solver.changeColsCost(count.size, np.arange(count.size, dtype=np.int32), count)
+    solver.setSolution(start)
+    for option, value in (("mip_heuristic_effort", 0.0), ("mip_rel_gap", 0.0), ("mip_abs_gap", 0.9)):
+        solver.setOptionValue(option, value)
+    solver.setOptionValue("time_limit", solver.getRunTime() + seconds)
+    solver.run()
+    bound = float(solver.getInfo().mip_dual_bound)
+    return int(np.ceil(bound - 1e-6)) if 0 <= bound < np.inf else None
 
 
 def cheapest_cover(
@@ -164,8 +200,8 @@ def _program(
     low: Floats,
     high: Floats,
     whole: Flags,
-) -> highspy.Highs:
-    solver = highspy.Highs()
+) -> Solver:
+    solver = Solver()
     for option, value in (("output_flag", False), ("threads", 1), ("random_seed", 0)):
         solver.setOptionValue(option, value)
     program = highspy.HighsLp()

@@ -24,36 +24,60 @@ def move_conditions(
     target: Flags,
     up: Flags,
     down: Flags,
-    moved_up: Flags,
-    moved_down: Flags,
+    sure_up: Flags,
+    sure_down: Flags,
+    directed: Flags,
 ) -> tuple[sp.csr_array, Floats, Flags]:
     """Return rows ``matrix @ columns >= floor``, and the targets that no known move settles.
 
-    The columns are, for each position: hidden; can rise; can fall; then helpers of long lines. ``up`` and ``down`` say which
-    positions may move so but are not known to, ``moved_up`` and ``moved_down`` which are known.
+    The columns are, for each position: hidden; can rise; can fall; then helpers of long lines. A position that is not
+    ``directed`` is taken to move as it likes once it is hidden, if any other in each of its lines moves: a weaker condition,
+    and a far smaller program.
+
+    Args:
+        lines: Of the system.
+        given: Positions hidden anyway.
+        target: Those to protect.
+        up: Positions that may rise but are not known to.
+        down: The same for falling.
+        sure_up: Positions known to rise.
+        sure_down: Positions known to fall.
+        directed: Positions for which each way is told apart; all of ``given`` must be.
     """
     size = given.size
     rows = _Rows(3 * size)
-    rise, fall = size, 2 * size
-    free = np.concatenate([np.zeros(size, dtype=np.bool_), up, down])
-    sure = np.concatenate([np.zeros(size, dtype=np.bool_), moved_up, moved_down])
+    own = np.arange(size)
+    rise, fall = np.where(directed, size + own, own), np.where(directed, 2 * size + own, own)
+    loose = ~directed & (up | down)
+    can_up, can_down = np.where(directed, up, loose), np.where(directed, down, loose)
     for line in range(lines.shape[0]):
         span = slice(lines.indptr[line], lines.indptr[line + 1])
         members, part = lines.indices[span].astype(np.int64), lines.data[span] > 0
+        pools = []
+        known_any = 0
         for way in (True, False):
             # A rise of a part (or fall of the sum) is answered by a fall of another part (or rise of the sum); and mirrored.
-            moves = members + np.where(part == way, rise, fall)
-            answers = members + np.where(part == way, fall, rise)
-            known = sure[answers]
-            ask = free[moves] & (known.sum() - known <= 0)
-            rows.answer(moves[ask], answers[ask], answers[free[answers]], free)
-    open_ = target & ~moved_up & ~moved_down
+            same = part == way
+            moves, answers = (
+                np.where(same, one[members], other[members]) for one, other in ((rise, fall), (fall, rise))
+            )
+            may = np.where(same, can_up[members], can_down[members])
+            can = np.where(same, can_down[members], can_up[members])
+            sure = np.where(same, sure_down[members], sure_up[members])
+            ask = may & directed[members] & (sure.sum() - sure <= 0)
+            rows.answer(moves[ask], np.where(can, answers, -1)[ask], answers[can])
+            pools.append(answers[can])
+            known_any += int(sure.sum())
+        if not known_any:
+            ask = members[loose[members]]
+            rows.answer(ask, ask, np.unique(np.concatenate(pools)))
+    open_ = target & ~sure_up & ~sure_down
     for cell in np.flatnonzero(open_):
-        rows.cover([rise + cell, fall + cell])
+        rows.cover([int(rise[cell]), int(fall[cell])])
     _lone(rows, lines, given, target)
     for side, can in ((rise, up), (fall, down)):
-        for cell in np.flatnonzero(can & ~given):
-            rows.imply(side + cell, [cell])
+        for cell in np.flatnonzero(can & directed & ~given):
+            rows.imply(int(side[cell]), [int(cell)])
     matrix, floor = rows.matrix()
     return matrix, floor, open_
 
@@ -85,8 +109,8 @@ class _Rows:
         """The column only with one of those it needs."""
         self._add(np.append(needs, column).astype(np.int64), np.append(np.ones(len(needs)), -1.0), 0.0)
 
-    def answer(self, moves: Ints, own: Ints, pool: Ints, free: Flags) -> None:
-        """Each move only with an answer out of the pool other than by the position itself."""
+    def answer(self, moves: Ints, own: Ints, pool: Ints) -> None:
+        """Each move only with an answer out of the pool other than by the position itself (``own``; -1: not in the pool)."""
         if moves.size * pool.size <= _LONG:
             for move, mine in zip(moves.tolist(), own.tolist(), strict=True):
                 self.imply(move, pool[pool != mine])
@@ -95,8 +119,9 @@ class _Rows:
         self._columns += 1
         self.imply(helper, pool)
         for move, mine in zip(moves.tolist(), own.tolist(), strict=True):
-            minus = [move, mine] if free[mine] else [move]
-            self._add(np.array([helper, *minus]), np.array([1.0, *[-1.0] * len(minus)]), 0.0)
+            minus = [move, mine] if mine not in (-1, move) else [move]
+            worth = [-2.0] if mine == move else [-1.0] * len(minus)
+            self._add(np.array([helper, *minus]), np.array([1.0, *worth]), 0.0)
 
     def matrix(self) -> tuple[sp.csr_array, Floats]:
         """Return the rows and their floors."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from typing import Literal
 
-import highspy
+import highspy._core
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 __all__ = ["Probe"]
+
+#: The wrapper around it prints a banner when made; this class is silent.
+Solver = highspy._core._Highs
 
 Flags = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
@@ -28,6 +32,8 @@ class Probe:
 
     Attributes:
         low, high: The ends reached by any accepted move, whole or not.
+        whole_low, whole_high: The ends reached by whole moves.
+        refuted: Cells that whole-number tables were shown not to spread far enough, whatever real ones do.
         max_residual: The worst violation over the accepted moves that are not whole.
         solver: Name and version.
     """
@@ -39,18 +45,19 @@ class Probe:
         self._down, self._up = lower - base, upper - base
         self._random = np.random.default_rng(seed)
         self.low, self.high = base.astype(np.float64), base.astype(np.float64)
-        self._low, self._high = base.copy(), base.copy()
+        self.whole_low, self.whole_high = base.copy(), base.copy()
+        self.refuted = np.zeros(base.size, dtype=np.bool_)
         self.max_residual = 0.0
         self._highs = self._model(self._down, self._up, whole=False)
         self.solver = f"HiGHS {self._highs.version()}"
 
     def reached(self, width: float) -> Flags:
         """Which cells are proven, by whole moves or linear programs."""
-        return self.high - self.low >= width - _NEAR
+        return (self.high - self.low >= width - _NEAR) & ~self.refuted
 
     def reached_exactly(self, width: float) -> Flags:
         """Which cells are proven by whole moves."""
-        return self._high - self._low >= width
+        return self.whole_high - self.whole_low >= width
 
     def search(self, target: Flags, width: float, deadline: float) -> None:
         """Look for moves of many target cells at once, until rounds of random directions bring little more."""
@@ -83,7 +90,8 @@ class Probe:
             if not self.reached_exactly(width)[cell]:
                 low, high = self.ends(cell, deadline)
                 if high - low >= width - _NEAR and not self.reached_exactly(width)[cell]:
-                    self.whole_ends(cell, width, deadline)
+                    low, high, decided = self.whole_ends(cell, width, deadline)
+                    self.refuted[cell] = decided and high - low < width
 
     def ends(self, cell: int, deadline: float) -> tuple[float, float]:
         """Return the least and greatest value that a cell can take in any real table; an end not decided is infinite."""
@@ -100,29 +108,44 @@ class Probe:
                 found.append(float(self._base[cell] + move[cell]))
         return found[0], found[1]
 
-    def whole_ends(self, cell: int, enough: float, deadline: float) -> tuple[float, float]:
-        """Return the same over whole-number tables, stopping ``enough`` above the base."""
-        found = []
+    def whole_ends(self, cell: int, enough: float, deadline: float) -> tuple[float, float, bool]:
+        """Return the least and greatest value over whole-number tables, and whether both were decided.
+
+        It goes no further than ``enough`` from the base either way; an end beyond any size of the table is infinite.
+        """
+        far = float(np.ceil(min(enough, 4 * np.abs(self._base).sum() + 1000)))
+        ends = []
         for sign in (-1.0, 1.0):
             down, up = self._down.copy(), self._up.copy()
-            (down if sign < 0 else up)[cell] = sign * min(
-                abs((down if sign < 0 else up)[cell]), np.ceil(enough)
-            )
+            down[cell], up[cell] = max(down[cell], -far), min(up[cell], far)
             model = self._model(down, up, whole=True)
             cost = np.zeros(self._base.size)
             cost[cell] = sign
             move = self._run(model, cost, min(deadline, time.monotonic() + 10))
             if move is None:
-                found.append(sign * np.inf)
-            else:
-                self._take(move)
-                found.append(float(self._base[cell] + np.rint(move[cell])))
-            if self.reached_exactly(enough)[cell]:
-                break
-        return found[0], found[-1]
+                return float(self.whole_low[cell]), float(self.whole_high[cell]), False
+            self._take(move)
+            step = float(np.rint(move[cell]))
+            ends.append(sign * np.inf if abs(step) == far < enough else float(self._base[cell]) + step)
+        return ends[0], ends[1], True
 
-    def _model(self, down: Floats, up: Floats, *, whole: bool) -> highspy.Highs:
-        solver = highspy.Highs()
+    @classmethod
+    def somewhere(
+        cls, lines: sp.csr_array, level: Ints, lower: Floats, upper: Floats, *, seed: int, deadline: float
+    ) -> Probe | Literal[False] | None:
+        """Find any whole table with ``lines @ table == level`` to start from: None where none exists, False where time ran out."""
+        start = cls(lines, np.zeros(lines.shape[1], dtype=np.int64), lower, upper, seed=seed)
+        model = start._model(lower, upper, whole=True, level=level[np.diff(lines.indptr) > 0])
+        table = start._run(model, np.zeros(lines.shape[1]), deadline)
+        if table is None:
+            return None if model.getModelStatus() == highspy.HighsModelStatus.kInfeasible else False
+        base = np.rint(table).astype(np.int64)
+        if (lines @ base != level).any() or (base < lower).any() or (base > upper).any():
+            return False
+        return cls(lines, base, lower, upper, seed=seed)
+
+    def _model(self, down: Floats, up: Floats, *, whole: bool, level: Ints | None = None) -> Solver:
+        solver = Solver()
         solver.setOptionValue("output_flag", False)
         solver.setOptionValue("threads", 1)
         solver.setOptionValue("random_seed", 0)
@@ -131,7 +154,9 @@ class Probe:
         program.num_col_, program.num_row_ = size, lines
         program.col_cost_ = np.zeros(size)
         program.col_lower_, program.col_upper_ = down, up
-        program.row_lower_ = program.row_upper_ = np.zeros(lines)
+        program.row_lower_ = program.row_upper_ = (
+            np.zeros(lines) if level is None else level.astype(np.float64)
+        )
         program.sense_ = highspy.ObjSense.kMaximize
         program.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
         program.a_matrix_.start_ = self._lines.indptr
@@ -149,7 +174,7 @@ class Probe:
     def _optimise(self, cost: Floats, deadline: float) -> Floats | None:
         return self._run(self._highs, cost, deadline)
 
-    def _run(self, solver: highspy.Highs, cost: Floats, deadline: float) -> Floats | None:
+    def _run(self, solver: Solver, cost: Floats, deadline: float) -> Floats | None:
         """Maximise; None unless the solver ended optimal (a point cut off by time certifies nothing)."""
         left = deadline - time.monotonic()
         if left <= 0:
@@ -188,7 +213,10 @@ class Probe:
         if (self._lines @ good).any():
             return
         table = self._base + good
-        self._low, self._high = np.minimum(self._low, table), np.maximum(self._high, table)
+        self.whole_low, self.whole_high = (
+            np.minimum(self.whole_low, table),
+            np.maximum(self.whole_high, table),
+        )
         self.low, self.high = np.minimum(self.low, table), np.maximum(self.high, table)
 
     def _take_real(self, move: Floats) -> None:
@@ -208,9 +236,8 @@ class Probe:
         cells = np.flatnonzero(moving)
         label = np.full(moving.size, -1, dtype=np.int64)
         if cells.size:
-            touch = sp.csr_array(self._lines[:, cells])
-            touch.data = np.ones_like(touch.data)
-            both = sp.block_array([[None, touch], [touch.T, None]], format="csr")
+            touch = sp.csr_array(self._lines[:, cells], dtype=np.float64)
+            both = sp.csr_array(sp.block_array([[None, touch], [touch.T, None]]), dtype=np.float64)
             _, of = connected_components(both, directed=False)
             label[cells] = of[touch.shape[0] :]
         return label

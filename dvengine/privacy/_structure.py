@@ -212,9 +212,12 @@ def code_column(column: pl.Series, *, total: str, holds_total: bool) -> pl.Serie
             the total label.
     """
     name, dtype = column.name, column.dtype
-    if dtype == pl.Null:
-        column = column.cast(pl.String)
-    elif dtype.is_integer() or dtype in (pl.Boolean, pl.Date) or isinstance(dtype, (pl.Categorical, pl.Enum)):
+    if (
+        dtype == pl.Null
+        or dtype.is_integer()
+        or dtype in (pl.Boolean, pl.Date)
+        or isinstance(dtype, (pl.Categorical, pl.Enum))
+    ):
         column = column.cast(pl.String)
     elif dtype != pl.String:
         raise TableError(
