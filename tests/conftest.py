@@ -28,9 +28,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a server, so that no test has to say it twice."""
+    """Mark what needs a server, so that no test has to say it twice: by its fixtures, or a parameter that names one."""
     for item in items:
-        if SERVICES & set(getattr(item, "fixturenames", ())):
+        asked = {*getattr(item, "fixturenames", ())}
+        if callspec := getattr(item, "callspec", None):
+            asked |= {value for value in callspec.params.values() if isinstance(value, str)}
+        if SERVICES & asked:
             item.add_marker("service")
 
 
@@ -42,7 +45,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def _shared() -> Iterator[Shared]:
+def _shared(request: pytest.FixtureRequest) -> Iterator[Shared]:
+    if "not service" in request.config.option.markexpr:
+        pytest.fail("a test that asks for a server while it runs must be marked service", pytrace=False)
     shared = Shared()
     yield shared
     shared.close()
