@@ -12,9 +12,8 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -277,6 +276,10 @@ def _figure(view: View, spec: Mapping[str, Any], resources: Mapping[str, Resourc
     return None
 
 
+_Codes = tuple[str | None, ...]
+_Measures = tuple[float | None, ...]
+
+
 class _Index:
     """The rows of a published table, to be found by any set of its classification columns."""
 
@@ -284,7 +287,8 @@ class _Index:
         self._by: tuple[str, ...] = safe.structure.by if safe is not None else ()
         self._measures = (safe.structure.measure, *safe.structure.values) if safe is not None else ()
         self._rows = list(safe.frame.iter_rows(named=True)) if safe is not None else []
-        self._found: dict[tuple[str, ...], dict[tuple[str | None, ...], list[dict[str, Any]]]] = {}
+        self._cells: dict[tuple[str, ...], dict[_Codes, dict[_Measures, None]]] = {}
+        self._seen: dict[tuple[tuple[str, ...], _Codes], tuple[set[float | None], ...]] = {}
 
     def carries(self, row: Mapping[str, Any]) -> bool:
         """Whether a row holds a number that is not one of the table's codes."""
@@ -301,28 +305,38 @@ class _Index:
 
     def publishes(self, row: Mapping[str, Any]) -> bool:
         """Whether one published row with the same codes holds every number of the row."""
+        numbers = self._numbers(row)
         shared = tuple(name for name in self._by if name in row)
         if not shared:
-            return not self._numbers(row)
-        if shared not in self._found:
-            index: dict[tuple[str | None, ...], list[dict[str, Any]]] = {}
-            for published in self._rows:
-                index.setdefault(_codes(published, shared), []).append(published)
-            self._found[shared] = index
-        numbers = self._numbers(row)
+            return not numbers
+        codes = _codes(row, shared)
+        cells = self._found(shared).get(codes, {})
+        if (
+            len(numbers) == 1
+        ):  # a chart may share few columns with the table, and then many cells with each code
+            ((name, number),) = numbers.items()
+            if (shared, codes) not in self._seen:
+                self._seen[shared, codes] = tuple(map(set, zip(*cells, strict=True)))
+            seen = self._seen[shared, codes]
+            return any(number in seen[at] for at in self._columns(name)) if seen else False
         return any(
-            all(self._holds(published, name, number) for name, number in numbers.items())
-            for published in self._found[shared].get(_codes(row, shared), [])
+            all(any(cell[at] == number for at in self._columns(name)) for name, number in numbers.items())
+            for cell in cells
         )
 
-    def _holds(self, published: Mapping[str, Any], name: str, number: float) -> bool:
-        columns = (name,) if name in self._measures else self._measures
-        return any(
-            (own := _number(published[column])) is not None
-            and math.isclose(own, number, rel_tol=1e-12, abs_tol=0)
-            for column in columns
-        )
+    def _columns(self, name: str) -> Iterable[int]:
+        """Return where a number may stand: under its own name, or anywhere if its column was renamed."""
+        return [self._measures.index(name)] if name in self._measures else range(len(self._measures))
+
+    def _found(self, shared: tuple[str, ...]) -> dict[_Codes, dict[_Measures, None]]:
+        if shared not in self._cells:
+            found: dict[_Codes, dict[_Measures, None]] = {}
+            for row in self._rows:
+                measures = tuple(_number(row[name]) for name in self._measures)
+                found.setdefault(_codes(row, shared), {})[measures] = None
+            self._cells[shared] = found
+        return self._cells[shared]
 
 
-def _codes(row: Mapping[str, Any], names: tuple[str, ...]) -> tuple[str | None, ...]:
+def _codes(row: Mapping[str, Any], names: tuple[str, ...]) -> _Codes:
     return tuple(None if row[name] is None else str(row[name]) for name in names)
