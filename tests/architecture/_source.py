@@ -69,7 +69,11 @@ def walk(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def imports(module: Module) -> Iterator[Import]:
-    """Every import that may run, including ``require("library", …)`` and ``import_module("library")``."""
+    """Every import that may run, including ``require("library", …)`` and ``import_module("library")``.
+
+    A ``require`` whose result is dropped only asks whether an extra is there, for a room below to use.
+    """
+    asked_only = {id(node.value) for node in walk(module.tree) if isinstance(node, ast.Expr)}
     for node in walk(module.tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -77,7 +81,7 @@ def imports(module: Module) -> Iterator[Import]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module.where}:{node.lineno}: imports are absolute"
             yield Import(node.module or "", tuple(alias.name for alias in node.names), node.lineno)
-        elif isinstance(node, ast.Call) and node.args:
+        elif isinstance(node, ast.Call) and node.args and id(node) not in asked_only:
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             first = node.args[0]
             ours = called == "require" and any(keyword.arg == "extra" for keyword in node.keywords)
