@@ -349,3 +349,17 @@ def test_check_gives_facts_that_may_be_shown(db):
     assert facts["server"].startswith(f"PostgreSQL {db.server.version}")
     assert facts["standby"] == "no"
     assert db.server.password not in repr(facts)
+
+
+def test_a_refusal_in_the_servers_own_language_is_not_taken_for_an_outage(postgres):
+    """Taken for an outage it would be tried again, and lock the account."""
+    import psycopg
+
+    from dvengine.connectors.postgres._errors import from_connect
+
+    with pytest.raises(psycopg.OperationalError) as caught:
+        psycopg.connect(postgres.url(password="feil"))
+    caught.value.args = ("FATALT: passordet er ikke godkjent",)
+    made = from_connect(caught.value, "registry")
+    assert isinstance(made, AccessDenied)
+    assert not made.retryable

@@ -7,13 +7,13 @@ import difflib
 import json
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
-from dvengine._errors import Incomplete, InputError, NotSupported, QueryError, Unavailable
+from dvengine._errors import InputError, NotSupported, QueryError, Unavailable
 from dvengine.config import SourceSettings
 from dvengine.connectors._protocols import Cancel, Capabilities, Filter, Partition, Request, Source
 from dvengine.connectors.postgres._connect import Workers
@@ -131,38 +131,13 @@ class Postgres:
                 rows = sum(batch.column(0)[0].as_py() for batch in raw)
                 yield from empty_batches(rows)
             else:
-                yield from self._checked(raw, _columns(token, schema), schema)
+                with closing(raw):
+                    yield from decode(raw, _columns(token, schema), schema)
             if leader is not None:
                 leader.check_alive()
         finally:
             if leader is None:
                 workers.close()
-
-    def _checked(
-        self,
-        raw: Generator[pa.RecordBatch, None, None],
-        columns: list[Column],
-        schema: pa.Schema,
-    ) -> Iterator[pa.RecordBatch]:
-        arrived = 0
-
-        def counted() -> Generator[pa.RecordBatch, None, None]:
-            nonlocal arrived
-            for batch in raw:
-                arrived += batch.num_rows
-                yield batch
-
-        given = 0
-        source = counted()
-        try:
-            for batch in decode(source, columns, schema):
-                given += batch.num_rows
-                yield batch
-        finally:
-            source.close()
-            raw.close()
-        if given != arrived:
-            raise Incomplete(f"{arrived - given} rows were lost while decoding")
 
     @contextmanager
     def pin(self) -> Iterator[Source]:
