@@ -466,3 +466,13 @@ def test_a_key_with_an_index_is_cut_in_ranges_and_one_without_by_hash(db18):
     db18.run("create table u as select generate_series(1, 1000) id")
     _, scan = db18.scan("u", partition_on="id", partitions=4)
     assert "hashtext" in scan.statements()[1]
+
+
+def test_a_large_table_begins_at_its_beginning_whoever_else_reads_it(db18):
+    db18.run("create table stor as select g id, repeat('x', 300) pad from generate_series(1, 100000) g")
+    with db18.connect() as other, other.cursor("halfway") as cursor:
+        other.execute("begin")
+        cursor.execute("select id from stor")
+        cursor.fetchmany(60000)
+        assert db18.read("stor", limit=2)["id"].to_pylist() == [1, 2]
+        assert db18.read("select id from stor")["id"][0].as_py() == 1

@@ -54,6 +54,10 @@ def conninfo(settings: SourceSettings) -> str:
     if password is not None:
         parameters["password"] = password.reveal()
     parameters.setdefault("connect_timeout", 10)
+    # The leader is silent for as long as the read takes, and firewalls forget silent connections; a server that is gone
+    # is noticed in two minutes and not in the system's two hours.
+    for name, value in (("idle", 60), ("interval", 10), ("count", 6)):
+        parameters.setdefault(f"keepalives_{name}", value)
     parameters.setdefault("application_name", "dvengine")
     # Whatever the database is kept in: libpq would otherwise send its bytes as they are, and Arrow text is UTF-8.
     parameters["client_encoding"] = "UTF8"
@@ -78,6 +82,8 @@ def session_settings(settings: SourceSettings, version: int) -> dict[str, str]:
         "extra_float_digits": "1",
         "bytea_output": "hex",
         "standard_conforming_strings": "on",
+        # Else a large table is read from where somebody else's scan happens to be: another order each time.
+        "synchronize_seqscans": "off",
         "statement_timeout": "0",
         "lock_timeout": str(own_option(settings, "lock_timeout")),
         "idle_in_transaction_session_timeout": "0",
