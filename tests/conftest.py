@@ -26,6 +26,12 @@ def pytest_configure(config: pytest.Config) -> None:
     begin_run()
 
 
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Keep ``--doctest-modules`` to the package: the helpers here, conftest.py of each room, are no tests."""
+    helper = collection_path.suffix == ".py" and not collection_path.name.startswith("test_")
+    return True if helper else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs a server, so that no test has to say it twice: by its fixtures, or a parameter that names one."""
