@@ -46,6 +46,14 @@ class Release:
         indexed: Whether the catalogue's index has it. False also where no catalogue was given.
         seconds: Wall time of the whole.
         manifest: The commit itself; what was overridden is in ``manifest.overrides``.
+
+    Example:
+        >>> import polars as pl
+        >>> package = DataPackage(name="fisk", title="Fisk")
+        >>> package.add("fangst", pl.DataFrame({"art": ["torsk"], "tonn": [12]}))
+        >>> release = publish(package, "memory://release-example")
+        >>> release.parts, release.indexed, release.manifest.overrides
+        (1, False, ())
     """
 
     url: str

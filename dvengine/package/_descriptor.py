@@ -187,7 +187,7 @@ def _ordered(resource: Resource) -> dict[str, list[Any]]:
     origin = resource.data._origin
     if not isinstance(origin, TableOrigin):
         return {}
-    table = origin.table.unify_dictionaries()
+    table: Any = origin.table.unify_dictionaries()
     return {
         field.name: table.column(field.name).chunk(0).dictionary.to_pylist()
         for field in table.schema

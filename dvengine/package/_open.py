@@ -32,6 +32,17 @@ class OpenedPackage(Mapping[str, Dataset]):
         descriptor: The Data Package descriptor, from the manifest.
         manifest: The commit itself.
         certificates: Resource → the certificate's public part.
+
+    Example:
+        >>> import polars as pl
+        >>> from dvengine import DataPackage, publish
+        >>> package = DataPackage(name="fisk", title="Fisk")
+        >>> package.add("fangst", pl.DataFrame({"art": ["torsk"], "tonn": [12]}))
+        >>> opened = open_package(publish(package, "memory://opened-example").url)
+        >>> opened
+        OpenedPackage(memory://opened-example/fisk, version 1: fangst (1 row))
+        >>> list(opened), opened["fangst"].schema.names
+        (['fangst'], ['art', 'tonn'])
     """
 
     def __init__(self, place: Place, manifest: Manifest, versions: tuple[int, ...]) -> None:
@@ -60,7 +71,8 @@ class OpenedPackage(Mapping[str, Dataset]):
         return len(self.manifest.parts)
 
     def __repr__(self) -> str:
-        tables = ", ".join(f"{name} ({self.manifest.rows.get(name, 0):,} rows)" for name in self)
+        counts = {name: self.manifest.rows.get(name, 0) for name in self}
+        tables = ", ".join(f"{name} ({n:,} row{'' if n == 1 else 's'})" for name, n in counts.items())
         return f"OpenedPackage({self.url}, version {self.version}: {tables})"
 
     def keys_of(self, name: str) -> list[str]:
