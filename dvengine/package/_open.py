@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dvengine._errors import InputError, NotFound
+from dvengine._errors import InputError, NotFound, VerificationFailed
 from dvengine.config import Settings
 from dvengine.datasets._build import from_parquet
 from dvengine.datasets._dataset import Dataset
@@ -64,8 +64,12 @@ class OpenedPackage(Mapping[str, Dataset]):
 
     def __iter__(self) -> Iterator[str]:
         # The manifest is sorted; the descriptor keeps the order in which the tables were added.
-        named = [one.get("name") for one in self.descriptor.get("resources", [])]
-        return iter([name for name in named if name in self.manifest.parts])
+        listed = self.descriptor.get("resources")
+        named = (
+            [one.get("name") for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+        )
+        order = dict.fromkeys(name for name in named if isinstance(name, str) and name in self.manifest.parts)
+        return iter([*order, *(name for name in self.manifest.parts if name not in order)])
 
     def __len__(self) -> int:
         return len(self.manifest.parts)
@@ -131,4 +135,8 @@ def read_version(place: Place, version: int | None) -> OpenedPackage:
     manifest = newest if version in (None, newest.version) else log.read(version or 0)
     if manifest.state == "withdrawn":
         raise NotFound(f"version {version} at {place.url} was withdrawn")
+    if not isinstance(manifest.descriptor, dict):
+        raise VerificationFailed(
+            f"the manifest of version {manifest.version} at {place.url} has no descriptor"
+        )
     return OpenedPackage(place, manifest, tuple(versions))

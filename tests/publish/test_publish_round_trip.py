@@ -147,6 +147,13 @@ def test_an_open_reader_keeps_its_version_while_another_is_published(memory: Tar
     assert_frame_equal(opened["tall"].to_polars(), COUNTS)
 
 
+def test_tables_stand_in_the_order_in_which_they_were_added(memory: Target) -> None:
+    package = make_package()
+    package.add("a", COUNTS)
+    publish(package, "target", settings=memory.settings)
+    assert list(open_package("target/fisk", settings=memory.settings)) == ["tall", "a"]
+
+
 def test_an_empty_table_keeps_its_columns(target: Target) -> None:
     package = make_package()
     package.add("ingen", COUNTS.clear())
@@ -201,6 +208,7 @@ def test_what_is_not_there_is_not_found(target: Target) -> None:
     with pytest.raises(NotFound):
         opened["annet"]
     assert "annet" not in opened
+    assert [*opened] == ["tall"]
     assert opened.get("annet") is None
 
 

@@ -165,6 +165,10 @@ def _shape(raw: dict[str, Any]) -> None:
     raw["descriptor"]["resources"] = [None, 7]
 
 
+def _no_descriptor(raw: dict[str, Any]) -> None:
+    raw["descriptor"] = None
+
+
 def _escape(raw: dict[str, Any]) -> None:
     raw["parts"]["tall"][0]["path"] = "fisk/../../secret"
 
@@ -184,7 +188,7 @@ def _invalid(raw: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        _rows, _part_rows, _nulls, _type, _no_column, _version, _certificate, _no_resource, _licence, _path, _hash, _shape,
+        _rows, _part_rows, _nulls, _type, _no_column, _version, _certificate, _no_resource, _licence, _path, _hash, _shape, _no_descriptor,
         _escape, _structure, _invalid,
     ],
 )  # fmt: skip
