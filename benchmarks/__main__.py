@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import obstore
+
 from benchmarks import _duckdb
-from benchmarks._case import OURS, Job
+from benchmarks._case import OURS, Case, Job
 from benchmarks._data import load
 from benchmarks._harness import Line, keep, measure
 from benchmarks._machine import machine
@@ -28,10 +31,12 @@ def main() -> int:
     parser.add_argument("--full", action="store_true", help="adds the table ten times the size, for memory")
     parser.add_argument("--rows", type=int, help="of each table (default 1 000 000)")
     parser.add_argument("--rounds", type=int, help="pairs per contender (default 5)")
+    parser.add_argument("--only", metavar="WORD", help="contenders whose name holds this word, and ours")
+    parser.add_argument("--table", choices=["plain", "rich"], help="one of the tables")
     asked = parser.parse_args()
     rows = asked.rows or (50_000 if asked.quick else 1_000_000)
     rounds = asked.rounds or (2 if asked.quick else 5)
-    cases = [CASES[name] for name in (asked.cases or CASES)]
+    cases = [_narrowed(CASES[name], asked.only) for name in (asked.cases or CASES)]
     jobs = [
         (case, table) for case in cases for table in case.tables if asked.full or not table.endswith("_x10")
     ]
@@ -39,6 +44,8 @@ def main() -> int:
         jobs = [(case, table) for case, table in jobs if case.name != "memory" or asked.cases]
     if asked.quick:  # one table for each case, and each table once
         jobs = [(case, table) for case, table in jobs if (case.name, table) not in _LONGER]
+    if asked.table:
+        jobs = [(case, table) for case, table in jobs if table.startswith(asked.table)]
     tables = {table for _, table in jobs if table != "none"}
 
     from services import S3, Postgres
@@ -52,8 +59,12 @@ def main() -> int:
         _say(f"making {', '.join(sorted(tables)) or 'nothing'} of {rows:,} rows")
         url = load(server, rows, tables)
         store = {"endpoint": s3.endpoint, "access_key": s3.access_key, "secret_key": s3.secret_key, "bucket": s3.fresh_bucket(), "prefix": ""}  # fmt: skip
-        for case, table in jobs:
-            lines += measure(case, table, Job(url, table, store), rounds=rounds, say=_say)
+        _warm(store)
+        try:
+            for case, table in jobs:
+                lines += measure(case, table, Job(url, table, store), rounds=rounds, say=_say)
+        except KeyboardInterrupt:
+            _say("interrupted: what was finished is kept")
     facts["seconds"] = round(time.monotonic() - began)
     facts["load_average_after"] = machine()["load_average"]
     path = keep(lines, facts, RESULTS / ("local" if asked.quick else "."))
@@ -64,6 +75,20 @@ def main() -> int:
         if any(line.contender == OURS and not line.verdict.startswith("the measure") for line in lines)
         else 0
     )
+
+
+def _narrowed(case: Case, word: str | None) -> Case:
+    kept = tuple(c for c in case.contenders if word is None or word in c.name or c.name == OURS)
+    return replace(case, contenders=kept)
+
+
+def _warm(store: dict[str, str]) -> None:
+    """Let the server set up the bucket's storage now, rather than in the first contender's time."""
+    from benchmarks.cases.to_parquet import bucket_of
+
+    bucket = bucket_of(Job("", "", store))
+    for number in range(8):
+        obstore.put(bucket, f"warm/{number}", bytes(1 << 20))
 
 
 def _say(text: str) -> None:
@@ -94,7 +119,8 @@ def _table(lines: list[Line], rows: int, facts: dict[str, Any]) -> None:
         ratio = ""
         if line.ratio is not None and line.interval:
             low, high = line.interval
-            word = "loss" if high < 1 else "win" if low > 1 else "even"
+            # Of one or two pairs an interval says nothing.
+            word = "" if facts["rounds"] < 3 else "loss" if high < 1 else "win" if low > 1 else "even"
             ratio = f"{line.ratio:6.2f} [{low:.2f}, {high:.2f}] {word if line.comparable else ''}"
         print(f"  {line.contender:32}{seconds}{speed}{peak}   {ratio:27} {'; '.join(filter(None, (line.verdict, line.note)))}")  # fmt: skip
 

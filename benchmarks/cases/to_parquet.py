@@ -14,7 +14,7 @@ from benchmarks._duckdb import connect
 from benchmarks.cases import to_arrow
 
 
-def _bucket(job: Job) -> Any:
+def bucket_of(job: Job) -> Any:
     from obstore.store import S3Store
 
     return S3Store(
@@ -44,6 +44,7 @@ def _dvengine(job: Job, **options: Any) -> Callable[[], Any]:
             },
         )
     )
+    to_arrow.load_drivers()
     dataset = dv.read_sql(job.url, table=f"public.{job.table}", **options)
     return lambda: dataset.write_parquet(store)
 
@@ -57,7 +58,7 @@ def adbc(job: Job) -> Callable[[], Any]:
     import obstore
     import pyarrow.parquet as pq
 
-    bucket = _bucket(job)
+    bucket = bucket_of(job)
 
     def work() -> None:
         with driver.connect(job.url) as connection, connection.cursor() as cursor:
@@ -77,7 +78,7 @@ def connectorx(job: Job) -> Callable[[], Any]:
     import obstore
     import pyarrow.parquet as pq
 
-    read, bucket = to_arrow.connectorx(job), _bucket(job)
+    read, bucket = to_arrow.connectorx(job), bucket_of(job)
 
     def work() -> None:
         table = read()
@@ -108,7 +109,7 @@ def duckdb(job: Job) -> Callable[[], Any]:
 def pandas_csv(job: Job) -> Callable[[], Any]:
     import obstore
 
-    read, bucket = to_arrow.pandas(job), _bucket(job)
+    read, bucket = to_arrow.pandas(job), bucket_of(job)
 
     def work() -> None:
         frame = read()
@@ -147,7 +148,7 @@ def stored(job: Job, result: Any) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    bucket, tables = _bucket(job), []
+    bucket, tables = bucket_of(job), []
     prefix = job.store["prefix"].replace(",", "") if result is not None else job.store["prefix"]
     for found in sorted(m["path"] for chunk in obstore.list(bucket, prefix) for m in chunk):
         if found.endswith(".parquet"):
