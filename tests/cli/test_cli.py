@@ -83,6 +83,7 @@ def test_every_error_class_has_the_exit_code_of_its_reaction():
     assert exit_code(ZeroDivisionError()) == 2
 
 
+@pytest.mark.slow
 def test_a_server_that_is_down_exits_3_and_never_shows_the_password(tmp_path):
     done = run(
         "extract",

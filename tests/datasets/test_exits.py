@@ -56,6 +56,7 @@ def plain(table: pa.Table) -> list[dict[str, Any]]:
     return table.to_pylist()
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(tables())
 def test_every_exit_gives_the_same_values_and_types(table: pa.Table) -> None:

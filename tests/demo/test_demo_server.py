@@ -16,6 +16,9 @@ from dvengine.demo import Fasit, prepare
 from dvengine.demo._server import _Cluster
 
 
+pytestmark = pytest.mark.service  # starts its own server
+
+
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     # A space and a letter beyond ASCII: the clone may lie anywhere.

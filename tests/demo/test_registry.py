@@ -164,6 +164,7 @@ def test_planted_cases_survive_a_small_and_a_large_registry() -> None:
     assert spells.filter(pl.col("fom").dt.year() == 2024).join(tydal, on="person_id").is_empty()
 
 
+@pytest.mark.slow
 def test_a_chunk_is_the_same_whatever_else_is_drawn() -> None:
     alone = draw(Dials(persons=300_000), 2)
     again = [draw(Dials(persons=300_000), chunk) for chunk in (1, 2)][1]

@@ -26,12 +26,12 @@ def names(path: Path) -> str:
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=names)
 def test_every_relative_link_leads_to_a_file(page):
-    text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.M | re.S)
+    text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
         if "://" not in target and not target.startswith("mailto:"):
             assert (page.parent / target).exists(), target
@@ -58,6 +58,7 @@ def test_main_job_stays_short_and_public():
             assert not any(part.startswith("_") for part in (node.module or "").split("."))
 
 
+@pytest.mark.slow
 def test_generated_pages_are_fresh():
     done = subprocess.run(
         [sys.executable, str(ROOT / "docs" / "build.py"), "--check"],

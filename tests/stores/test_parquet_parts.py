@@ -226,6 +226,7 @@ with store.part("new.parquet", batch.schema) as part:
 """
 
 
+@pytest.mark.slow
 def test_killed_writer_leaves_old_bytes_and_nothing_visible(shared_place: Any) -> None:
     store = shared_place.open()
     store.put("old.parquet", b"the old version")
@@ -254,6 +255,7 @@ def test_killed_writer_leaves_old_bytes_and_nothing_visible(shared_place: Any) -
     assert hashlib.sha256(store.get("new.parquet")).hexdigest() == receipt.sha256
 
 
+@pytest.mark.slow
 def test_memory_of_a_part_does_not_grow_with_rows(shared_place: Any) -> None:
     script = _WRITER.replace("range(10_000)", "range(int(sys.argv[1]))") + (
         "    part.finish()\n"

@@ -151,6 +151,7 @@ except AlreadyExists:
 """
 
 
+@pytest.mark.slow
 def test_of_eight_processes_that_create_one_wins(shared_place: Any) -> None:
     racers = [
         subprocess.Popen(

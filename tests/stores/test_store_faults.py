@@ -310,6 +310,7 @@ for act in (part, lambda: store.put("old.parquet", bytes(2 << 20)), lambda: stor
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_says_so_and_keeps_the_old_bytes(local_place: Any) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _FULL], stdout=subprocess.PIPE, text=True, check=True, timeout=60,
