@@ -79,8 +79,8 @@ def audit(
         structure: What adds up to what, as published with the table.
         attacker: ``outsider`` knows that counts are whole and not negative; ``rule`` also that zeros are shown (except, unless
             ``rule`` says otherwise, below a hidden count).
-        rule: Where given, a cell that is seen to be at or above the threshold is not exposed: it protects others, and no more. Needed
-            with ``truth``.
+        rule: Where given, a cell that is seen to be zero, or at or above the threshold, is not exposed: it protects others, and no
+            more. Needed with ``truth``.
         status: A column of texts, empty where a cell is shown; a count shown against it is an error. The null is what hides a cell.
         width: A cell whose values spread less than this is exposed.
         truth: The true table (as `Tabulation.frame` has it). Then only the cells that the rule hides count, each within what the
@@ -207,7 +207,7 @@ def _decide(
         low[cell], high[cell], ends[cell] = probe.whole_ends(cell, np.inf, deadline)
     exposed = target & (high - low < width)
     if rule is not None:
-        exposed &= ~(ends & (low >= rule.minimum))
+        exposed &= ~(ends & ((low >= rule.minimum) | (high == 0)))
     intervals = keys.with_columns(
         lower=pl.Series(low).replace([-np.inf], [None]).cast(pl.Int64),
         upper=pl.Series(high).replace([np.inf], [None]).cast(pl.Int64),

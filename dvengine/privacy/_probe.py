@@ -134,6 +134,8 @@ class Probe:
         cls, lines: sp.csr_array, level: Ints, lower: Floats, upper: Floats, *, seed: int, deadline: float
     ) -> Probe | Literal[False] | None:
         """Find any whole table with ``lines @ table == level`` to start from: None where none exists, False where time ran out."""
+        if not level.size or not lines.shape[1]:
+            return cls(lines, lower.astype(np.int64), lower, upper, seed=seed)
         start = cls(lines, np.zeros(lines.shape[1], dtype=np.int64), lower, upper, seed=seed)
         model = start._model(lower, upper, whole=True, level=level[np.diff(lines.indptr) > 0])
         table = start._run(model, np.zeros(lines.shape[1]), deadline)
@@ -236,8 +238,10 @@ class Probe:
         cells = np.flatnonzero(moving)
         label = np.full(moving.size, -1, dtype=np.int64)
         if cells.size:
-            touch = sp.csr_array(self._lines[:, cells], dtype=np.float64)
-            both = sp.csr_array(sp.block_array([[None, touch], [touch.T, None]]), dtype=np.float64)
+            touch = sp.csr_array(self._lines[:, cells])
+            entry, lines = touch.tocoo(), touch.shape[0]
+            ends = (entry.row.astype(np.int64), entry.col.astype(np.int64) + lines)
+            both = sp.coo_array((np.ones(entry.nnz), ends), shape=(lines + cells.size,) * 2)
             _, of = connected_components(both, directed=False)
             label[cells] = of[touch.shape[0] :]
         return label

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,8 +63,9 @@ class Structure:
     Args:
         by: The classification columns.
         total: The label of the total in each of them; no code may be equal to it.
-        hierarchies: For a column, child code -> parent code, any number of levels, of any depth per branch. A code
-            without a parent lies directly below the total. Columns not named here are flat.
+        hierarchies: For a column, child code -> parent code, any number of levels, of any depth per branch. A parent that is
+            nobody's child lies directly below the total; a lowest code that does is given with the total as its parent.
+            Columns not named here are flat.
         measure: The column of counts.
         values: Further additive columns, hidden wherever the count is hidden.
 
@@ -100,10 +101,13 @@ class Structure:
                     f"there is a hierarchy for {column!r}, which is not a classification column",
                     hint=f"the columns are {list(self.by)}",
                 )
-        kept = {name: dict(self._checked(name, tree)) for name, tree in self.hierarchies.items() if tree}
-        object.__setattr__(self, "hierarchies", kept)
+        for name, tree in self.hierarchies.items():
+            self._check(name, tree)
+        object.__setattr__(
+            self, "hierarchies", {name: dict(tree) for name, tree in self.hierarchies.items() if tree}
+        )
 
-    def _checked(self, column: str, tree: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+    def _check(self, column: str, tree: Mapping[str, str]) -> None:
         if self.total in tree:
             raise TableError(
                 f"a code in the hierarchy of {column!r} equals the total label {self.total!r}",
@@ -132,8 +136,6 @@ class Structure:
                     f"the hierarchy of {column!r} has a cycle",
                     hint="each chain of parents must end at the top",
                 )
-        # A parent named like the total says what holds anyway: that the code is a top code.
-        return ((child, parent) for child, parent in tree.items() if parent != self.total)
 
     def axis(self, column: str, codes: Iterable[Code]) -> Axis:
         """Return the codes of a column in reading order, with those of its hierarchy that the data does not hold.
@@ -149,12 +151,12 @@ class Structure:
         tree = self.hierarchies.get(column, {})
         seen = dict.fromkeys(code for code in codes if code != self.total)
         if tree:
-            nodes = dict.fromkeys([*tree, *tree.values()])
+            nodes = {code for pair in tree.items() for code in pair} - {self.total}
             unknown = sum(code is not None and code not in nodes for code in seen)
             if unknown:
                 raise TableError(
                     f"{unknown} code(s) of {column!r} are not in its hierarchy",
-                    hint="add them to the hierarchy, or mend the codes (leading zeros lost?)",
+                    hint="mend the codes (leading zeros lost?), or add them; one directly below the total has the total as parent",
                 )
             seen = dict.fromkeys([*sorted(nodes), *(code for code in seen if code is None)])
         children: dict[Code, list[Code]] = {}
@@ -231,11 +233,11 @@ def code_column(column: pl.Series, *, total: str, holds_total: bool) -> pl.Serie
     return column
 
 
-def hierarchy_of(column: str, given: Mapping[str, str] | Sequence[Any] | Any) -> dict[str, str]:
-    """Return child -> parent from a mapping or from a frame of two columns, child and parent.
+def hierarchy_of(column: str, given: Any, *, total: str) -> dict[str, str]:
+    """Return child -> parent from a mapping or from a frame of two columns, child and parent (null: the total).
 
     Raises:
-        TableError: A child with two parents; a null; not two columns.
+        TableError: A child with two parents; a child that is null; not two columns.
     """
     if isinstance(given, Mapping):
         return dict(given)
@@ -246,9 +248,10 @@ def hierarchy_of(column: str, given: Mapping[str, str] | Sequence[Any] | Any) ->
         )
     pairs = frame.unique()
     child, parent = (code_column(part, total="", holds_total=True) for part in pairs.get_columns())
-    if child.null_count() or parent.null_count():
+    if child.null_count():
         raise TableError(
-            f"the hierarchy of {column!r} holds nulls", hint="leave out the row of a code that has no parent"
+            f"the hierarchy of {column!r} has a null among its children",
+            hint="a null in the data is a category of its own directly below the total",
         )
     twice = len(child) - child.n_unique()
     if twice:
@@ -256,4 +259,4 @@ def hierarchy_of(column: str, given: Mapping[str, str] | Sequence[Any] | Any) ->
             f"{twice} code(s) in the hierarchy of {column!r} have two parents",
             hint="a code has one parent in a hierarchy; overlapping groupings are not yet supported",
         )
-    return dict(zip(child.to_list(), parent.to_list(), strict=True))
+    return dict(zip(child.to_list(), parent.fill_null(total).to_list(), strict=True))

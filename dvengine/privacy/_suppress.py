@@ -167,9 +167,11 @@ class _Task:
         axes = axes_of(table.frame, table.structure)
         self.primary = rule.primary(self.counts)
         self.under = below(self.primary, axes) if rule.covers else np.zeros_like(self.primary)
-        covered = self.under & (self.counts == 0) & (attacker == "rule")
+        zero = self.counts == 0
+        # A zero below a zero that is shown is known, whatever is done about it.
+        covered = zero & self.under & ~below(zero & ~self.under, axes) & (attacker == "rule")
         self.given = self.primary | covered
-        self.system: System = build_system(self.counts, axes, (self.counts == 0) & ~covered)
+        self.system: System = build_system(self.counts, axes, zero & ~covered)
         self.attack = self._attack()
 
     def _attack(self) -> Attack:

@@ -54,7 +54,10 @@ def below(mask: Flags, axes: Sequence[Axis]) -> Flags:
 
 
 def axes_of(frame: pl.DataFrame, structure: Structure) -> list[Axis]:
-    """Return the axes of a full grid."""
+    """Return the axes of a full grid; one without rows has no codes."""
+    if not frame.height:
+        none = np.zeros(0, dtype=np.int64)
+        return [Axis((), none, none) for _ in structure.by]
     return [structure.axis(name, frame[name].unique(maintain_order=True).to_list()) for name in structure.by]
 
 
@@ -66,6 +69,9 @@ def build_system(counts: Ints, axes: Sequence[Axis], known: Flags) -> System:
         axes: One a classification column.
         known: Cells whose value is shown and zero: they have no position.
     """
+    if not counts.size:
+        none = np.zeros(0, dtype=np.int64)
+        return System(sp.csr_array((0, 0), dtype=np.int64), none, none, none)
     shape = [len(axis.codes) for axis in axes]
     grid = np.arange(counts.size, dtype=np.int64).reshape(shape)
     of_line: list[Ints] = []
@@ -111,7 +117,7 @@ def _merge(line: Ints, cell: Ints, coefficient: Ints, counts: Ints, lines: int, 
     place = np.empty_like(rank)
     place[rank] = np.arange(rank.size)
     value = value[rank]
-    position = np.where(position >= 0, place[position], -1)
+    position = np.append(place, -1)[position]  # -1 stays -1
     matrix = sp.csr_array(raw[:, rank])
     matrix.sort_indices()
     matrix = _distinct_lines(matrix)

@@ -201,7 +201,7 @@ def _structure_of(
 ) -> Structure:
     if isinstance(by, str):
         raise TableError("by is a list of columns, not one text", hint=f"by=[{by!r}]")
-    trees = {name: hierarchy_of(name, given) for name, given in (hierarchies or {}).items()}
+    trees = {name: hierarchy_of(name, given, total=total) for name, given in (hierarchies or {}).items()}
     structure = Structure(by=tuple(by), total=total, hierarchies=trees, measure=measure, values=values)
     needed = [
         *structure.by,
