@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 import psycopg
 
 from dvengine._errors import DvengineError, QueryError, Unavailable
-from dvengine.config import SourceSettings
 from dvengine.connectors._protocols import Cancel, Request
-from dvengine.connectors.postgres._connect import Workers, connect_leader, session_settings
+from dvengine.connectors.postgres._connect import Driver, Workers, connect_leader, session_settings
 from dvengine.connectors.postgres._errors import from_statement, sqlstate_of
 from dvengine.connectors.postgres._statement import bind, literal, one_statement, table_name
 from dvengine.connectors.postgres._types import Declared
@@ -37,14 +36,15 @@ class Relation(NamedTuple):
 class Leader:
     """Holds one REPEATABLE READ READ ONLY transaction open. Thread-safe; use as a context manager."""
 
-    def __init__(self, settings: SourceSettings) -> None:
+    def __init__(self, driver: Driver) -> None:
         self.id = uuid.uuid4().hex
-        self.settings = settings
+        self.settings = driver.settings
+        self._driver = driver
         self.snapshot: str | None = None
         self.why_not_exported: str | None = None
         self._using = threading.RLock()
         self._relations: dict[str, Relation] = {}
-        self._connection = connect_leader(settings)
+        self._connection = connect_leader(driver.settings)
         self.version = self._connection.info.server_version
         self.encoding = self._connection.info.parameter_status("server_encoding") or "UTF8"
         self.workers: Workers | None = None
@@ -67,7 +67,7 @@ class Leader:
             self._begin()
         if export:
             self._export()
-            self.workers = Workers(self.settings, self.snapshot, self.version)
+            self.workers = Workers(self._driver, self.snapshot, self.version)
 
     def _tried(self, lock: str | None, label: str) -> bool:
         """Begin with a lock; say whether the server would not give it."""

@@ -16,7 +16,7 @@ import pyarrow as pa
 from dvengine._errors import InputError, NotSupported, QueryError, Unavailable
 from dvengine.config import SourceSettings
 from dvengine.connectors._protocols import Cancel, Capabilities, Filter, Partition, Request, Source
-from dvengine.connectors.postgres._connect import Workers
+from dvengine.connectors.postgres._connect import Driver, Workers
 from dvengine.connectors.postgres._decode import decode, empty_batches
 from dvengine.connectors.postgres._plan import Plan, make_plan
 from dvengine.connectors.postgres._snapshot import Leader
@@ -71,7 +71,7 @@ class Postgres:
 
     def __init__(self, settings: SourceSettings) -> None:
         self.name = settings.name
-        self._settings = settings
+        self._driver = Driver(settings)
         self._moments: dict[str, Leader] = {}
         self._pinned: Leader | None = None
 
@@ -122,7 +122,7 @@ class Postgres:
         token = json.loads(partition.token)
         schema = _unpacked(token["schema"])
         leader = self._moments.get(token["moment"])
-        workers = leader.workers if leader else Workers(self._settings, partition.snapshot, token["version"])
+        workers = leader.workers if leader else Workers(self._driver, partition.snapshot, token["version"])
         if workers is None or (leader is None and partition.snapshot is None):
             raise Unavailable(f"{self.name}: the moment of this partition is over", hint="read again")
         try:
@@ -155,7 +155,8 @@ class Postgres:
                     f"{self.name} does not share a snapshot between connections",
                     hint="read each table on its own",
                 )
-            pinned = Postgres(self._settings)
+            pinned = Postgres(self._driver.settings)
+            pinned._driver = self._driver
             pinned._pinned = leader
             pinned._moments = {leader.id: leader}
             yield pinned
@@ -203,7 +204,7 @@ class Postgres:
     @contextmanager
     def _leader(self, request: Request | None, cancel: Cancel, *, export: bool) -> Iterator[Leader]:
         cancel.check()
-        leader = Leader(self._settings)
+        leader = Leader(self._driver)
         try:
             with cancel.waking(leader.cancel):
                 try:
