@@ -221,7 +221,7 @@ print("ready", flush=True)
 with store.part("new.parquet", batch.schema) as part:
     for number in range(10_000):
         part.write(batch)
-        if number == 12:
+        if number == 30:  # past the first row group: chunks are on their way
             print("flowing", flush=True)
 """
 
