@@ -219,7 +219,11 @@ def cast_array(array: Any, kind: Any, *, column: str) -> Any:
     try:
         if isinstance(have, pa.BaseExtensionType):
             return cast_array(array.storage, kind, column=column)
-        if pa.types.is_floating(kind) and contains(have, pa.types.is_decimal):
+        if (
+            contains(kind, pa.types.is_floating)
+            and contains(have, pa.types.is_decimal)
+            and not contains(have, pa.types.is_floating)
+        ):
             raise TypeMapError(
                 f"column {column!r} is {have} and would lose digits as {kind}",
                 hint="ask for a decimal type or string; floats are approximate",

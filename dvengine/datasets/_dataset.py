@@ -119,7 +119,8 @@ class Dataset:
     def lazy(self) -> pl.LazyFrame:
         """Return a Polars lazy frame over the dataset: projection, filters and limit reach the source.
 
-        Each ``collect`` reads anew. Filters that a source can apply exactly go there; Polars filters again in every case.
+        Each ``collect`` reads anew. Filters that a source can apply exactly go there; Polars filters again in every case. Polars
+        notices Ctrl-C between batches; `pipe` and the other exits stop at once.
         """
         return _lazy.scan(self._origin, done=self._done)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -17,6 +15,7 @@ from dvengine.arrow import BatchStream, check_names
 from dvengine.datasets._origins import Origin, Run, TableOrigin, Want, project
 from dvengine.datasets._polars import arrow_schema, batches_of, categories, frame_of, mapped, polars_schema
 from dvengine.datasets._predicates import filters_of
+from dvengine.datasets._relay import Relay
 
 __all__ = ["LazyOrigin", "scan"]
 
@@ -26,7 +25,6 @@ _current: ContextVar[Run | None] = ContextVar("dvengine_run", default=None)
 _active: list[Run] = []
 
 _CHUNK_ROWS = 65_536
-_DEPTH = 3
 
 
 @contextmanager
@@ -152,73 +150,24 @@ class LazyOrigin:
             plan = plan.select(want.columns)
         if want.limit is not None:
             plan = plan.head(want.limit)
-        return BatchStream(out, _deliver(plan, out, inner))
-
-
-class _Channel:
-    """A bounded hand-over from Polars' thread to the reader."""
-
-    def __init__(self) -> None:
-        self._items: deque[pl.DataFrame] = deque()
-        self._changed = threading.Condition()
-        self.closed = self.ended = False
-        self.error: BaseException | None = None
-
-    def put(self, frame: pl.DataFrame) -> bool:
-        """Wait for room; True tells Polars to stop."""
-        with self._changed:
-            self._changed.wait_for(lambda: self.closed or len(self._items) < _DEPTH)
-            if not self.closed:
-                self._items.append(frame)
-                self._changed.notify_all()
-            return self.closed
-
-    def end(self, error: BaseException | None) -> None:
-        with self._changed:
-            self.ended, self.error = True, error
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        with self._changed:
-            self.closed = True
-            self._items.clear()
-            self._changed.notify_all()
-
-    def __iter__(self) -> Iterator[pl.DataFrame]:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._items or self.ended)
-                if not self._items:
-                    break
-                frame = self._items.popleft()
-                self._changed.notify_all()
-            yield frame
-        if self.error is not None:
-            other = mapped(self.error)
-            if other is self.error:
-                raise self.error
-            raise other from None
+        return BatchStream(out, _deliver(plan, out, inner), close=inner.stop)
 
 
 def _deliver(plan: pl.LazyFrame, schema: pa.Schema, run: Run) -> Iterator[pa.RecordBatch]:
-    channel = _Channel()
+    def produce(put: Callable[[pl.DataFrame], bool]) -> None:
+        plan.sink_batches(put, chunk_size=_CHUNK_ROWS, maintain_order=True, engine="streaming")
 
-    def work() -> None:
-        error: BaseException | None = None
-        try:
-            plan.sink_batches(channel.put, chunk_size=_CHUNK_ROWS, maintain_order=True, engine="streaming")
-        except BaseException as caught:  # noqa: BLE001 - carried to the reader, whatever it is
-            error = caught
-        channel.end(error)
-
-    thread = threading.Thread(target=work, name="dvengine-polars", daemon=True)
+    relay = Relay(produce, stop=run.stop, name="dvengine-polars")
+    run.on_stop(relay.close)
     _active.append(run)
-    thread.start()
     try:
-        for frame in channel:
-            yield from batches_of(frame, schema)
+        with closing(iter(relay)) as frames:
+            for frame in frames:
+                yield from batches_of(frame, schema)
+    except BaseException as error:
+        other = mapped(error)
+        if other is error:
+            raise
+        raise other from None
     finally:
-        channel.close()
-        run.stop()
-        thread.join()
         _active.remove(run)

@@ -52,8 +52,7 @@ class Run:
     def inner(self) -> Run:
         """Return a run within this one."""
         run = Run(outer=self)
-        with self._lock:
-            self._stops.append(run.stop)
+        self.on_stop(run.stop)
         return run
 
     def saw(self, scan: dict[str, Any]) -> None:
@@ -66,9 +65,16 @@ class Run:
 
     def opened(self, stream: BatchStream) -> BatchStream:
         """Keep a stream, to be closed if the run stops early."""
-        with self._lock:
-            self._stops.append(stream.close)
+        self.on_stop(stream.close)
         return stream
+
+    def on_stop(self, stop: Callable[[], None]) -> None:
+        """Have ``stop`` called when the run stops; at once, if it has."""
+        with self._lock:
+            if not self.stopped:
+                self._stops.append(stop)
+                return
+        stop()
 
     def check(self) -> None:
         """Raise if the run was stopped: a stream closed from outside looks like one that ended.
@@ -81,8 +87,8 @@ class Run:
 
     def stop(self) -> None:
         """Close every stream of this run, and of the runs within; idempotent."""
-        self.stopped = True
         with self._lock:
+            self.stopped = True
             stops, self._stops = self._stops, []
         for stop in stops:
             stop()

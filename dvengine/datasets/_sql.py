@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from dvengine._errors import DvengineError, InputError, NotSupported, QueryError, TypeMapError, Unavailable
+from dvengine._errors import (
+    Cancelled,
+    DvengineError,
+    InputError,
+    NotSupported,
+    QueryError,
+    TypeMapError,
+    Unavailable,
+)
 from dvengine.arrow import BatchStream, check_case, check_names, contains, plain_schema, with_schema
 from dvengine.datasets._origins import Origin, Run, Want, project, shape
+from dvengine.datasets._relay import Relay
 
 __all__ = ["SqlOrigin"]
 
 _BATCH_ROWS = 65_536
+#: What DuckDB hands to Arrow as its own bytes.
+_BYTES_ONLY = re.compile(r"\b(BIT|BIGNUM|VARINT|TIME WITH TIME ZONE)\b")
 # Set at opening; the lock comes last, because a statement could otherwise turn the rest on again.
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
@@ -102,7 +115,14 @@ class SqlOrigin:
                         raise QueryError(
                             "sql() takes exactly one SELECT", hint="no other statement can run here"
                         )
-                    found = connection.sql(self._query).to_arrow_reader(1).schema
+                    result = connection.sql(self._query)
+                    for name, kind in zip(result.columns, map(str, result.types), strict=True):
+                        if _BYTES_ONLY.search(kind):
+                            raise TypeMapError(
+                                f"column {name!r} of the query is {kind}, which has no Arrow type",
+                                hint=f"make it text in the query: {name}::varchar",
+                            )
+                    found = result.to_arrow_reader(1).schema
             except duckdb.Error as error:
                 raise _mapped(error) from None
             check_names(found.names, what="the query's result")
@@ -113,31 +133,44 @@ class SqlOrigin:
         """Run the query; batches come as DuckDB makes them."""
         schema = self.schema()
         out = project(schema, want.columns)
-        return BatchStream(out, shape(self._deliver(schema, run.inner()), want, schema, out))
+        inner = run.inner()
+        return BatchStream(out, shape(self._deliver(schema, inner), want, schema, out), close=inner.stop)
 
     def _deliver(self, schema: pa.Schema, run: Run) -> Iterator[pa.RecordBatch]:
-        tables = {name: _Table(origin, run) for name, origin in self._tables.items()}
-        try:
+        sources = run.inner()
+        tables = {name: _Table(origin, sources) for name, origin in self._tables.items()}
+
+        def produce(put: Callable[[pa.RecordBatch], bool]) -> None:
             with self._open(tables) as connection:
+                run.on_stop(lambda: _interrupt(connection))
                 reader = connection.sql(self._query).to_arrow_reader(_BATCH_ROWS)
                 if plain_schema(reader.schema).names != schema.names:
                     raise NotSupported(
                         "the columns of this query depend on the values",
                         hint="spell the columns out instead of PIVOT without IN",
                     )
-                try:
-                    for batch in reader:
-                        yield with_schema(batch, schema)
-                finally:
-                    run.stop()
-                    connection.interrupt()
-        except (duckdb.Error, pa.ArrowException, OSError) as error:
+                for batch in reader:
+                    if put(_finite(with_schema(batch, schema))):
+                        break
+                sources.stop()  # a source that waits to hand over more would keep the connection from closing
+
+        relay = Relay(produce, stop=run.stop, name="dvengine-duckdb")
+        run.on_stop(relay.close)
+        try:
+            with closing(iter(relay)) as batches:
+                yield from batches
+        except (duckdb.Error, pa.ArrowException, OSError, Cancelled) as error:
+            for table in tables.values():
+                if table.error is not None and not isinstance(table.error, Cancelled):
+                    raise table.error from None
             if isinstance(error, DvengineError):
                 raise
-            for table in tables.values():
-                if table.error is not None:
-                    raise table.error from None
             raise _mapped(error) from None
+
+
+def _interrupt(connection: duckdb.DuckDBPyConnection) -> None:
+    with suppress(duckdb.Error):  # closed already
+        connection.interrupt()
 
 
 def _restored(found: pa.Schema, inputs: object) -> pa.Schema:
@@ -166,6 +199,23 @@ def _same(kind: pa.DataType, inputs: list[pa.DataType]) -> pa.DataType:
         and before.unit == "us"
     )
     return before if zoned or times or fixed or seconds or coded else kind
+
+
+def _finite(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Refuse DuckDB's infinite dates and timestamps, which Arrow would take for real ones far away."""
+    for column, values in zip(batch.schema, batch.columns, strict=True):
+        width = 64 if pa.types.is_timestamp(column.type) else 32 if pa.types.is_date32(column.type) else 0
+        if not width or not len(values):
+            continue
+        counts: Any = values.view(pa.int64() if width == 64 else pa.int32())
+        edges: Any = pc.min_max(counts).as_py()
+        last = 2 ** (width - 1) - 1
+        if edges["max"] == last or edges["min"] == -last:
+            raise TypeMapError(
+                f"column {column.name!r} of the query holds an infinite date or time",
+                hint=f"replace it in the query: nullif({column.name}, 'infinity')",
+            )
+    return batch
 
 
 def _mapped(error: BaseException) -> DvengineError:

@@ -222,7 +222,7 @@ def test_p18_columns_without_values_have_a_stable_type() -> None:
 
 
 def test_p18_a_lone_surrogate_names_column_and_row() -> None:
-    with pytest.raises(dv.TypeMapError, match="'navn'.*row 1 "):
+    with pytest.raises(dv.TypeMapError, match=r"'navn'.*row 1 "):
         dv.dataset(pd.DataFrame({"navn": pd.Series(["a", "b\ud800"], dtype=object)}))
 
 

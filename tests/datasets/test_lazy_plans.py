@@ -255,3 +255,32 @@ def test_walls_within_walls_do_not_wait_for_each_other() -> None:
     assert outer.sql("select count(*) as n from self x join self y using (a)").to_arrow().to_pylist() == [
         {"n": 299_994}
     ]
+
+
+def test_a_plan_shows_what_is_pushed_and_reads_nothing(memory_source: Any) -> None:
+    source, other = memory_source(TABLE), memory_source(TABLE, name="other")
+    data = made(source)
+    plan = data.explain()
+    assert (plan.reads[0].partitions, plan.reads[0].snapshot, plan.reads[0].consistent) == (
+        3,
+        "exported",
+        True,
+    )
+    filtered = data.pipe(
+        lambda lf: lf.filter((pl.col("kommune") == "hemmelig") & (pl.col("id") + 1 > 77)).join(
+            made(other).lazy(), on="id"
+        )
+    )
+    plan = filtered.explain()
+    assert plan.engine == "Polars"
+    assert {read.source for read in plan.reads} == {"memory-registry", "other"}
+    assert ("kommune =",) in {read.pushed for read in plan.reads}
+    shown = f"{plan} {plan!r} {plan._repr_html_()}"
+    assert "hemmelig" not in shown
+    assert "77" not in shown
+    outside = made(other).lazy()
+    assert (
+        made(source).pipe(lambda lf: lf.join(outside, on="id")).explain().reads[0].source == "memory-registry"
+    )
+    assert source.given == other.given == 0
+    assert source.opened == source.closed

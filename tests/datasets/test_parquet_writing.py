@@ -20,7 +20,7 @@ import pytest
 import dvengine as dv
 from dvengine.connectors import Request
 from dvengine.datasets import from_source
-from dvengine.stores import CommitLog, Store, open_store
+from dvengine.stores import CommitLog, Manifest, Store, open_store
 
 ROWS = pa.table({"id": range(3000), "kommune": [f"{i % 357:04d}" for i in range(3000)]})
 
@@ -268,3 +268,47 @@ def test_progress_is_told_and_memory_is_bounded_by_batches() -> None:
         3000,
         1,
     )
+
+
+def test_files_of_a_published_version_are_those_of_its_manifest(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    receipts = {}
+    for version, rows in ((1, 10), (2, 20)):
+        with store.part(f"fisk/data/fangst-{version}.parquet", ROWS.schema) as part:
+            part.write(ROWS.slice(0, rows).to_batches()[0])
+            receipts[version] = part.finish()
+        manifest = Manifest(
+            version=version,
+            parent=version - 1,
+            run_id=f"r{version}",
+            created="2026-01-01T00:00:00Z",
+            parts={"fangst": (receipts[version],)},
+        )
+        CommitLog(store, "fisk").commit(manifest)
+    for files in (
+        tmp_path,
+        tmp_path / "fisk",
+        tmp_path / "fisk/data",
+        tmp_path / "fisk/data/*.parquet",
+        tmp_path / "**/fangst-*.parquet",
+    ):
+        assert dv.read_files(files).to_arrow().num_rows == 20
+    with pytest.raises(dv.Conflict, match="published package"):
+        dv.dataset(ROWS).write_parquet(tmp_path / "fisk", overwrite=True)
+    CommitLog(store, "fisk").commit(
+        Manifest(version=3, parent=2, run_id="r3", created="2026-01-01T00:00:00Z", state="withdrawn")
+    )
+    with pytest.raises(dv.NotFound):
+        dv.read_files(tmp_path / "fisk")
+
+
+def test_a_job_whose_folder_was_cleared_does_not_commit(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "ut")
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield from ROWS.to_batches(max_chunksize=1000)
+        dv.dataset(ROWS.slice(0, 7), name="t").write_parquet(store, overwrite=True)  # another job, in between
+
+    with pytest.raises(dv.Conflict, match="another job"):
+        dv.dataset(pa.RecordBatchReader.from_batches(ROWS.schema, batches()), name="t").write_parquet(store)
+    assert read(store).num_rows == 7

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -145,3 +150,49 @@ def test_errors_come_with_their_class_and_without_literals(registry: str, tmp_pa
         dv.read_sql("nowhere://x/y", table="t")
     with pytest.raises(dv.InputError):
         dv.read_sql(7, table="t")  # type: ignore[arg-type]
+
+
+INTERRUPTED = """
+import signal, sys
+import dvengine as dv
+import polars as pl
+signal.signal(signal.SIGINT, signal.default_int_handler)
+data = dv.read_sql(sys.argv[1], "select g, pg_sleep(0.02)::text as s from generate_series(1, 100000) g")
+out = {
+    "pipe": lambda: data.pipe(lambda lf: lf.group_by("g").len()).to_arrow(),
+    "sql": lambda: data.sql("select count(*) from self").to_arrow(),
+    "both": lambda: data.pipe(lambda lf: lf.sort("g")).sql("select count(*) from self").to_arrow(),
+}[sys.argv[2]]
+_ = data.schema
+print("reading", flush=True)
+out()
+"""
+ACTIVE = "select count(*) from pg_stat_activity where state = 'active' and datname = current_database() and pid <> pg_backend_pid()"
+
+
+@pytest.mark.parametrize("way", ["pipe", "sql", "both"])
+def test_ctrl_c_ends_the_plan_and_the_servers_statement(registry: str, way: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, registry, way], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as job:
+        assert job.stdout is not None
+        assert job.stderr is not None
+        try:
+            job.stdout.readline()
+            with psycopg.connect(registry, autocommit=True) as connection:
+                wait_for(lambda: connection.execute(ACTIVE).fetchone() == (1,), 20)
+                job.send_signal(signal.SIGINT)
+                began = time.monotonic()
+                job.wait(timeout=20)
+                assert time.monotonic() - began < 10
+                assert b"KeyboardInterrupt" in job.stderr.read()
+                wait_for(lambda: connection.execute(ACTIVE).fetchone() == (0,), 5)
+        finally:
+            job.kill()
+
+
+def wait_for(holds: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)

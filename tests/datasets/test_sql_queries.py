@@ -122,3 +122,34 @@ def test_a_query_larger_than_a_batch_streams() -> None:
         sizes = [batch.num_rows for batch in stream]
     assert sum(sizes) == 300_000
     assert max(sizes) <= 131_072
+
+
+@pytest.mark.parametrize("value", ["'1'::bit", "123::bignum", "'12:00+01'::timetz", "['1'::bit]"])
+def test_what_duckdb_has_only_as_bytes_is_refused(value: str) -> None:
+    with pytest.raises(dv.TypeMapError, match="'x'"):
+        _ = PEOPLE.sql(f"select {value} as x").schema
+
+
+@pytest.mark.parametrize(
+    "value", ["'infinity'::timestamp", "'-infinity'::timestamptz", "'infinity'::date", "'-infinity'::date"]
+)
+def test_infinite_instants_are_never_finite(value: str) -> None:
+    with pytest.raises(dv.TypeMapError, match=r"'x'.*infinite"):
+        PEOPLE.sql(f"select {value} as x").to_arrow()
+
+
+def test_enums_uuids_and_sums_have_exact_types() -> None:
+    query = "select 'a'::enum('b','a') as e, '7D9F0C1E-52AB-4E0C-9D3A-0B1C2D3E4F50'::uuid as u, sum(antall) as s, '{}'::json as j from self"
+    assert PEOPLE.sql(query).to_arrow().to_pylist() == [
+        {"e": "a", "u": "7d9f0c1e-52ab-4e0c-9d3a-0b1c2d3e4f50", "s": Decimal(22), "j": "{}"}
+    ]
+
+
+def test_a_plan_shows_engine_and_inputs_and_no_literal(memory_source: Any) -> None:
+    source = memory_source(pa.table({"k": ["a"]}))
+    query = from_source(source, Request(table="t"), name="t").sql("select k from self where k = 'hemmelig'")
+    plan = query.explain()
+    assert plan.engine == "DuckDB"
+    assert "hemmelig" not in f"{plan} {plan!r} {plan._repr_html_()}"
+    assert "t from memory-registry" in str(plan)
+    assert source.given == 0
