@@ -16,7 +16,8 @@ from dvengine._errors import Conflict, DescriptorError, DvengineError, InputErro
 from dvengine._events import stage as work
 from dvengine._gate import PublishGate
 from dvengine.catalog._document import document
-from dvengine.catalog._index import Index, open_index
+from dvengine.catalog._index import Index
+from dvengine.catalog._open import open_index
 from dvengine.config import CatalogSettings, Settings, load_settings
 from dvengine.package._descriptor import strict_json
 from dvengine.package._locate import key, package_url

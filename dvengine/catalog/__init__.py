@@ -3,6 +3,7 @@
 from dvengine.catalog._build import BuiltCatalog, build_catalog
 from dvengine.catalog._document import document
 from dvengine.catalog._find import search
-from dvengine.catalog._index import Hit, Hits, Index, open_index
+from dvengine.catalog._index import Hit, Hits, Index
+from dvengine.catalog._open import open_index
 
 __all__ = ["BuiltCatalog", "Hit", "Hits", "Index", "build_catalog", "document", "open_index", "search"]

@@ -7,7 +7,8 @@ from contextlib import closing
 from pathlib import Path
 
 from dvengine._errors import InputError
-from dvengine.catalog._index import Hit, open_index
+from dvengine.catalog._index import Hit
+from dvengine.catalog._open import open_index
 from dvengine.config import Settings, load_settings
 
 __all__ = ["search"]

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from dvengine._errors import InputError
-from dvengine.config import CatalogSettings
 
-__all__ = ["FILTERS", "Hit", "Hits", "Index", "checked_filters", "open_index"]
+__all__ = ["FILTERS", "Hit", "Hits", "Index", "checked_filters"]
 
 #: What a search may be narrowed by -> the document's field.
 FILTERS: Mapping[str, str] = {
@@ -134,26 +133,3 @@ def checked_filters(filters: Mapping[str, str | Sequence[str]] | None) -> dict[s
             raise InputError(f"no filter named {name!r}", hint=f"filters: {', '.join(sorted(FILTERS))}")
         checked[FILTERS[name]] = [value] if isinstance(value, str) else [str(v) for v in value]
     return checked
-
-
-def open_index(settings: CatalogSettings) -> Index:
-    """Open a catalogue's index: Elasticsearch where its URL is ``http(s)``, else JSON files in a store.
-
-    Guarantees: no request is made before the first method is called.
-
-    Raises:
-        MissingExtra: The Elasticsearch client is not installed.
-        ConfigError: The address cannot name an index.
-    """
-    if settings.url.scheme in ("http", "https"):
-        from dvengine.catalog._elasticsearch import ElasticsearchIndex
-
-        return ElasticsearchIndex(settings)
-    from dvengine.catalog._fileindex import FileIndex
-    from dvengine.config import StoreSettings
-    from dvengine.stores import open_store
-
-    store = open_store(
-        StoreSettings(settings.name, settings.url, dict(settings.options), dict(settings.secrets))
-    )
-    return FileIndex(store, name=settings.name)

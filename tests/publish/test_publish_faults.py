@@ -263,7 +263,7 @@ def test_a_file_index_lists_what_was_published(memory: Target) -> None:
     memory.raw["catalogs"] = {"intern": {"url": memory.raw["stores"]["target"]["url"] + "-index"}}
     release = publish(make_package(), "target", catalog="intern", settings=memory.settings)
     assert release.indexed
-    from dvengine.catalog._index import open_index
+    from dvengine.catalog._open import open_index
 
     found = open_index(memory.settings.catalog("intern")).search("fangst")
     assert [(hit.name, hit.version) for hit in found] == [("fisk", 1)]
