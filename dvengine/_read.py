@@ -63,6 +63,10 @@ def read_sql(
         InputError: Both or neither of query and table.
         ConfigError: No such alias or scheme.
         NotFound: The query's file is not there.
+
+    Example:
+        >>> read_sql("postgresql://db.example/registry", table="ytelse.vedtak")
+        Dataset(ytelse.vedtak: not read, schema not asked for yet)
     """
     if (query is None) == (table is None):
         raise InputError("give either a query or table=", hint='for example table="vedtak"')
@@ -105,6 +109,15 @@ def snapshot(source: str | Source, *, settings: Settings | None = None) -> Itera
 
     Raises:
         NotSupported: The source has no snapshot.
+
+    Example:
+        >>> from dvengine.connectors.files import Files
+        >>> from dvengine.stores import open_store
+        >>> _ = dataset(pa.table({"n": [1, 2]})).write_parquet("memory://moment/fangst.parquet", overwrite=True)
+        >>> with snapshot(Files(open_store("memory://moment"), ("fangst.parquet",))) as moment:
+        ...     fangst = read_sql(moment, table="fangst")
+        ...     fangst.to_arrow().num_rows, fangst.lineage[0]["consistent"]
+        (2, True)
     """
     with _source(source, settings).pin() as pinned:
         yield pinned
@@ -147,6 +160,14 @@ def read_files(
         NotFound: Nothing matches.
         InputError: A ragged CSV row (file and row are named), or text that is not in the encoding.
         VerificationFailed: A damaged Parquet file.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with Path(folder, "komm.csv").open("w") as file:
+        ...         print("kommune;antall", "0301;12", sep=chr(10), file=file)
+        ...     read_files(f"{folder}/*.csv", schema={"antall": pa.int64()}).to_arrow().to_pylist()
+        [{'kommune': '0301', 'antall': 12}]
     """
     options = CsvOptions(delimiter=delimiter, encoding=encoding, decimal=decimal, skip_rows=skip_rows)
     return from_files(
