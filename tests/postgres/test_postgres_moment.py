@@ -302,6 +302,22 @@ def test_a_cancel_from_another_thread_ends_a_read_as_cancelled(db):
     until(lambda: db.active() == 0)
 
 
+def test_a_cancel_at_any_instant_ends_the_read(db18):
+    """Also one that reaches the server between the driver's PREPARE and its COPY, when there is nothing to cancel."""
+    source = db18.source()
+    request = Request(query="select count(*) as n from pg_sleep(60)")
+    for step in range(30):
+        cancel = Cancel()
+        with source.open(request, cancel=cancel) as scan:
+            timer = threading.Timer(step * 0.0007, cancel.set)
+            began = time.monotonic()
+            timer.start()
+            with pytest.raises(Cancelled):
+                list(source.read(scan.partitions[0], cancel=cancel))
+            assert time.monotonic() - began < 5
+            timer.join()
+
+
 # --- cut connections ------------------------------------------------------------------------------------------------
 
 

@@ -157,6 +157,7 @@ class Workers:
     def _batches(
         self, running: _Running, statement: str, label: str, cancel: Cancel
     ) -> Generator[pa.RecordBatch, None, None]:
+        cancel.check()
         try:
             reader = running.execute(statement, int(own_option(self._settings, "batch_bytes")))
             while True:
@@ -251,7 +252,7 @@ class _Running:
         self._statement = adbc.AdbcStatement(connection)
         self._reader: AdbcRecordBatchReader | None = None
         self._lock = threading.Lock()
-        self._open = True
+        self._ended = threading.Event()
         self.cancelled = False
 
     def execute(self, statement: str, batch_bytes: int) -> AdbcRecordBatchReader:
@@ -262,9 +263,21 @@ class _Running:
         return self._reader
 
     def cancel(self) -> None:
+        """Ask the server to stop, and go on asking: a request that arrives between two statements is forgotten."""
         with self._lock:
+            if self.cancelled:
+                return
             self.cancelled = True
-            if self._open:
+        self._ask()
+        threading.Thread(target=self._insist, name="dvengine-cancel", daemon=True).start()
+
+    def _insist(self) -> None:
+        while not self._ended.wait(0.1):
+            self._ask()
+
+    def _ask(self) -> None:
+        with self._lock:
+            if not self._ended.is_set():
                 with contextlib.suppress(adbc.Error):
                     self._statement.cancel()
 
@@ -272,10 +285,10 @@ class _Running:
         # Closing a half-read COPY without cancelling would first drain it.
         if abort:
             self.cancel()
-        with self._lock:
-            self._open = False
         if self._reader is not None:
             with contextlib.suppress(adbc.Error, pa.ArrowException, OSError):
                 self._reader.close()
+        with self._lock:
+            self._ended.set()
         with contextlib.suppress(adbc.Error):
             self._statement.close()
