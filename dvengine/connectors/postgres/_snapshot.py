@@ -132,13 +132,26 @@ class Leader:
         """Use the connection alone; an error inside leaves the moment whole, and is mapped."""
         with self._using, cancel.waking(self.cancel):
             try:
-                with self._connection.transaction():  # a savepoint
+                with self._savepoint():
                     yield
             except psycopg.Error as error:
                 mapped = self._mapped(error, label, cancelled=cancel.is_set)
             else:
                 return
         raise mapped
+
+    @contextmanager
+    def _savepoint(self) -> Iterator[None]:
+        # Not psycopg's transaction(): after Ctrl-C it tries to roll back a busy connection, and logs that it cannot.
+        self._connection.execute("SAVEPOINT planning")
+        try:
+            yield
+        except Exception:
+            with suppress(psycopg.Error):
+                self._connection.execute("ROLLBACK TO SAVEPOINT planning")
+                self._connection.execute("RELEASE SAVEPOINT planning")
+            raise
+        self._connection.execute("RELEASE SAVEPOINT planning")
 
     def cancel(self) -> None:
         """Stop what the connection is doing, from any thread."""
@@ -180,7 +193,7 @@ class Leader:
             text = bind(self._connection, text, request.params)
         body = f"(\n{text}\n)"
         try:
-            with self._connection.transaction():
+            with self._savepoint():
                 return body, self.describe(body)
         except psycopg.Error as error:
             mapped = from_statement(error, request.label, **self._whereabouts(error, text, request))
