@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from dvengine.privacy._moves import move_conditions
 from dvengine.privacy._system import System
 
-__all__ = ["Attack", "Choice", "cheapest_cover", "choose"]
+__all__ = ["Attack", "Choice", "cheapest_cover", "choose", "joint_cover"]
 
 #: The wrapper around it prints a banner when made; this class is silent.
 Solver = highspy._core._Highs
@@ -162,6 +162,46 @@ def cheapest_cover(
             if best is None or cost < best[0] - 1e-9:
                 best = (cost, support)
     return None if best is None else best[1]
+
+
+def joint_cover(
+    system: System,
+    attack: Attack,
+    hidden: Flags,
+    opened: Flags,
+    width: float,
+    *,
+    seed: int,
+    time_limit: float,
+) -> Flags:
+    """Return positions to hide further so that many open positions can move at once, each in a way drawn from the seed.
+
+    One linear program pays a price for each position not yet hidden that moves, and earns a reward for each open one; the
+    reward grows with the seed, so that calls in turn cover what is left. It may return none.
+    """
+    size = hidden.size
+    rise, fall = np.maximum(attack.upper - system.value, 0), np.maximum(system.value - attack.lower, 0)
+    random = np.random.default_rng(seed)
+    upward = np.where(rise < 1, False, np.where(fall < 1, True, random.random(size) < 0.5))
+    steps = float(np.ceil(width))
+    high = np.concatenate([
+        np.where(opened, np.where(upward, np.minimum(rise, steps), 0), rise),
+        np.where(opened, np.where(upward, 0, np.minimum(fall, steps)), fall),
+    ])  # fmt: skip
+    reward = np.where(opened, 2.0 * (1 + seed) / steps, 0.0)
+    price = np.tile(np.where(hidden, 1e-4, attack.cost) - reward, 2)
+    lines = sp.csr_array(sp.hstack([system.lines, -system.lines]))
+    zeros = np.zeros(lines.shape[0])
+    solver = _program(
+        price, lines, zeros, zeros, np.zeros(2 * size), high, np.zeros(2 * size, dtype=np.bool_)
+    )
+    solver.setOptionValue("time_limit", max(time_limit, 0.1))
+    solver.run()
+    if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+        return np.zeros(size, dtype=np.bool_)
+    value = np.asarray(solver.getSolution().col_value)
+    moved: Flags = (value[:size] > 1e-6) | (value[size:] > 1e-6)
+    return moved & ~hidden
 
 
 def _move(

@@ -81,6 +81,7 @@ def prove(
     seed: int = 0,
     deadline: float = np.inf,
     thorough: bool = True,
+    only: Flags | None = None,
 ) -> Proof:
     """Try to prove that no primary cell can be derived to within ``width``, from the true table and what is hidden of it.
 
@@ -97,6 +98,7 @@ def prove(
         width: What each primary cell must have between its ends.
         seed: Of the random objectives.
         deadline: On `time.monotonic`; what is not proven by then stays open.
+        only: Leave out all other primary cells, where only some are in question.
         thorough: Also try, one by one, the cells that the joint search leaves open. Without it, open means not yet proven.
 
     Raises:
@@ -117,7 +119,8 @@ def prove(
         raise TableError(
             "a hidden cell lies outside what its rule says", hint="a zero that is shown cannot be hidden"
         )
-    target = small[at]
+    wanted = small if only is None else small & only
+    target = wanted[at]
     probe = Probe(sp.csr_array(lines[:, at]), counts[at], lower[at], upper[at], seed=seed)
     probe.search(target, width, deadline)
     if thorough:
@@ -126,7 +129,7 @@ def prove(
     proven, opened, exact = (np.zeros(counts.size, dtype=np.bool_) for _ in range(3))
     proven[at] = target & done
     opened[at[target & ~done]] = True
-    opened |= small & ~hidden
+    opened |= wanted & ~hidden
     exact[at] = target & probe.reached_exactly(width)
     low, high = counts.astype(np.float64), counts.astype(np.float64)
     low[at], high[at] = probe.low, probe.high

@@ -13,7 +13,7 @@ import polars as pl
 from dvengine._certificate import Certificate
 from dvengine._errors import InputError, TableError, Uncertified
 from dvengine._events import stage
-from dvengine.privacy._choose import Attack, cheapest_cover, choose
+from dvengine.privacy._choose import Attack, cheapest_cover, choose, joint_cover
 from dvengine.privacy._content import table_sha256
 from dvengine.privacy._proof import Attacker, Proof, prove
 from dvengine.privacy._rules import Threshold
@@ -30,13 +30,12 @@ Floats = npt.NDArray[np.float64]
 STATUS = "status"
 #: Stop choosing within this of the proven bound: a thousandth of the cells is worth no minute of waiting.
 _GAP = 1e-3
-#: How often to choose again with sharper conditions before hiding more by hand; a count, not a clock, for the sake of
-#: the same pattern on a busy machine.
-_ROUNDS = 4
-#: So few open cells are decided one by one before choosing again.
-_FEW = 12
-#: And so few are worth a cell more each rather than another choice.
-_BY_HAND = 2
+#: How often to choose with sharper conditions, and then to cover many open cells at once, before going cell by cell; counts,
+#: not clocks, for the sake of the same pattern on a busy machine.
+_ROUNDS = 3
+_JOINT = 10
+#: So few open cells are decided one by one, and are worth a cell or so more each rather than another choice.
+_BY_HAND = 16
 _METHOD = "mixed-integer choice with move conditions; proof by whole-number moves and linear programs"
 
 
@@ -195,13 +194,14 @@ class _Task:
         """Return the cells of positions."""
         return (self.system.position >= 0) & positions[self.system.position] if positions.size else self.given
 
-    def proof(self, positions: Flags, *, thorough: bool) -> tuple[Proof, Flags]:
+    def proof(self, positions: Flags, *, thorough: bool, only: Flags | None = None) -> tuple[Proof, Flags]:
         """Audit a pattern, rows in canonical order; return the proof and the positions still open."""
         order = self.system.order
         with stage("audit", "×".join(self.table.by)):
             proof = prove(
                 self.table.frame[order], self.table.structure, self.cells(positions)[order], rule=self.rule,
                 attacker=self.attacker, width=self.width, seed=self.seed, deadline=self.deadline, thorough=thorough,
+                only=None if only is None else self.cells(only)[order],
             )  # fmt: skip
         opened = np.zeros(order.size, dtype=np.bool_)
         opened[order] = proof.open
@@ -226,22 +226,33 @@ class _Task:
                 self.system, self.attack, up, down, directed, time_limit=self._left() * 0.4, gap=_GAP
             )
             if choice.ended == "infeasible":
-                self._refuse()
+                self._refuse(opened)
             if choice.hidden is None:
                 break
             hidden = choice.hidden
             proof, opened = self.proof(hidden, thorough=False)
-            if opened.any() and opened.sum() <= _FEW:
+            if opened.any() and opened.sum() <= _BY_HAND:
                 proof, opened = self.proof(hidden, thorough=True)
             sharper = directed | self._around(opened, hidden)
-            last = turn == _ROUNDS - 1 or (sharper == directed).all() or self._left() < self.limit * 0.6
+            last = self.width > 1 or turn == _ROUNDS - 1 or (sharper == directed).all()
+            last = last or self._left() < self.limit * 0.6
             if opened.sum() <= _BY_HAND or last or choice.ended == "time":
-                fewest = choice.fewest(min(self._left() * 0.3, 20.0))
+                fewest = choice.fewest(min(self._left() * 0.3, 10.0))
                 break
             directed = sharper
+        for turn in range(_JOINT):
+            if opened.sum() <= _BY_HAND or self._left() < self.limit * 0.3:
+                break
+            limit = self._left() * 0.3
+            hidden = hidden | joint_cover(
+                self.system, self.attack, hidden, opened, self.width, seed=turn, time_limit=limit
+            )
+            proof, opened = self.proof(hidden, thorough=False)
         while opened.any():
             hidden = self._grow(hidden, opened)
-            proof, opened = self.proof(hidden, thorough=True)
+            proof, opened = self.proof(hidden, thorough=opened.sum() <= _BY_HAND)
+            if opened.any() and opened.sum() <= _BY_HAND:
+                proof, opened = self.proof(hidden, thorough=True)
         return hidden, proof, fewest
 
     def _left(self) -> float:
@@ -266,7 +277,7 @@ class _Task:
         """Hide more: what it takes to let each open position move, or, late, everything in its lines."""
         grown = hidden.copy()
         for cell in np.flatnonzero(opened).tolist():
-            if self._left() < self.limit * 0.25:
+            if self._left() < self.limit * 0.25 or opened.sum() > 8 * _BY_HAND:
                 break
             more = cheapest_cover(
                 self.system,
@@ -283,14 +294,14 @@ class _Task:
         if (grown == hidden).all():
             grown |= self._around(opened, hidden)
         if (grown == hidden).all() or self._left() <= 0:
-            self._refuse()
+            self._refuse(opened)
         return grown
 
-    def _refuse(self) -> NoReturn:
+    def _refuse(self, opened: Flags) -> NoReturn:
         """Say what cannot be protected even with everything hidden."""
         late = self._left() <= 0
         self.deadline = time.monotonic() + 20
-        proof, stuck = self.proof(np.ones_like(self.attack.given), thorough=True)
+        proof, stuck = self.proof(np.ones_like(self.attack.given), thorough=True, only=opened)
         if late or not stuck.any():
             raise Uncertified(
                 "no pattern was proven within the time limit",
@@ -302,7 +313,8 @@ class _Task:
         inner = {name: int((cells[name].is_null() | (cells[name] != total)).sum()) for name in self.table.by}
         coarser = max(inner, key=lambda name: (inner[name], cells[name].n_unique()))
         raise Uncertified(
-            f"{cells.height} cell(s) can be worked out by {self.attacker!r} whatever else is hidden; their lines run over "
+            f"{cells.height} cell(s) were found no width of {self.width:g} against {self.attacker!r}, whatever else is hidden; "
+            "their lines run over "
             + ", ".join(f"{name} ({number})" for name, number in inner.items() if number),
             hint=f"use coarser codes of {coarser!r}, or leave a classification out"
             + ("" if self.rule.covers else ", or let zeros be covered (the default of Threshold)"),

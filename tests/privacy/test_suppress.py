@@ -235,7 +235,7 @@ def country() -> Tabulation:
     )
     people = places["folketall_2024"].cast(pl.Int64).to_numpy()
     random = np.random.default_rng(7)
-    size = 55_000
+    size = 30_000
     data = pl.DataFrame({
         "kommune": places["kommunenummer"].gather(random.choice(people.size, size, p=people / people.sum())),
         "kjonn": random.choice(["K", "M"], size),
