@@ -48,6 +48,14 @@ class SafeTable:
             hidden, empty text where shown. Why a cell is hidden cannot be read from it.
         structure: What adds up to what; published with the table, so that a stranger can audit it.
         certificate: What was proven. Publish ``certificate.public()`` only: the rest tells primary from secondary.
+
+    Example:
+        >>> counts = pl.DataFrame({"age": ["0-39", "40-66", "67+"], "n": [3, 9, 20]})
+        >>> safe = suppress(Tabulation.from_frame(counts, ["age"]), rule=Threshold(5))
+        >>> safe
+        SafeTable(by=['age'], cells=4, hidden=2)
+        >>> safe.table_sha256 == safe.certificate.table_sha256
+        True
     """
 
     frame: pl.DataFrame
@@ -175,7 +183,9 @@ class _Task:
 
     def _attack(self) -> Attack:
         value = self.system.value
-        given, target, under = (self._any(mask) for mask in (self.given, self.primary, self.under))
+        given, target = self._any(self.given), self._any(self.primary)
+        # Where equal cells are one position, whoever knows more of one of them knows it of all.
+        under = ~self._any(~self.under)
         lower, upper = np.zeros(value.size), np.full(value.size, np.inf)
         if self.attacker == "rule":
             lower = np.where(given, np.where(under, 0.0, 1.0), float(self.rule.minimum))
@@ -250,7 +260,7 @@ class _Task:
             proof, opened = self.proof(hidden, thorough=False)
         while opened.any():
             hidden = self._grow(hidden, opened)
-            proof, opened = self.proof(hidden, thorough=opened.sum() <= _BY_HAND)
+            proof, opened = self.proof(hidden, thorough=False)
             if opened.any() and opened.sum() <= _BY_HAND:
                 proof, opened = self.proof(hidden, thorough=True)
         return hidden, proof, fewest

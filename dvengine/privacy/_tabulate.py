@@ -28,6 +28,10 @@ class Tabulation:
         frame: The classification columns as text, then the counts (``n``) and the sums; one row for every combination of
             codes, zeros and totals included, in reading order.
         structure: What adds up to what.
+
+    Example:
+        >>> tabulate(pl.DataFrame({"sex": ["K", "M", "K"]}), ["sex"])
+        Tabulation(by=['sex'], cells=3)
     """
 
     frame: pl.DataFrame
