@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from typing import Generic, TypeVar
 
 from dvengine._errors import Cancelled
+from dvengine._waiting import join, wait_until
 
 __all__ = ["Relay"]
 
@@ -43,7 +44,7 @@ class Relay(Generic[T]):
 
     def _put(self, item: T) -> bool:
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or len(self._items) < _DEPTH)
+            wait_until(self._changed, lambda: self._closed or len(self._items) < _DEPTH)
             if not self._closed:
                 self._items.append(item)
                 self._changed.notify_all()
@@ -72,7 +73,7 @@ class Relay(Generic[T]):
         try:
             while True:
                 with self._changed:
-                    self._changed.wait_for(lambda: self._items or self._ended or self._closed)
+                    wait_until(self._changed, lambda: self._items or self._ended or self._closed)
                     if self._closed and not self._ended:
                         raise Cancelled("the read was stopped")
                     if not self._items:
@@ -87,4 +88,4 @@ class Relay(Generic[T]):
         finally:
             self.close()
             self._stop()
-            thread.join()
+            join(thread)

@@ -6,7 +6,7 @@ import io
 import json
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -148,6 +148,8 @@ def _fill(connection: psycopg.Connection, dials: Dials, fasit: dict[str, Fasit])
     ):
         coming = ahead.submit(draw, dials, 0)
         for chunk in range(total):
+            while wait([coming], timeout=0.1).not_done:  # in short waits, so that Ctrl-C gets through
+                pass
             tables = coming.result()
             if chunk + 1 < total:
                 coming = ahead.submit(draw, dials, chunk + 1)  # drawn while this one is copied

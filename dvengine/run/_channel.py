@@ -7,6 +7,7 @@ from collections import deque
 from typing import Generic, TypeVar
 
 from dvengine._errors import Cancelled
+from dvengine._waiting import wait_until
 
 __all__ = ["Channel"]
 
@@ -36,8 +37,9 @@ class Channel(Generic[T]):
             Cancelled: The reader has left.
         """
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._closed or not self._items or self._held + nbytes <= self._capacity
+            wait_until(
+                self._changed,
+                lambda: self._closed or not self._items or self._held + nbytes <= self._capacity,
             )
             if self._closed:
                 raise Cancelled("the reader has left")
@@ -52,7 +54,7 @@ class Channel(Generic[T]):
             Cancelled: Closed.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._items)
+            wait_until(self._changed, lambda: self._closed or self._items)
             if self._closed:
                 raise Cancelled("this stream was closed")
             item, nbytes = self._items.popleft()

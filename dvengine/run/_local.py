@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from dvengine import _events
 from dvengine._errors import Cancelled, Incomplete, Unavailable
+from dvengine._waiting import join
 from dvengine.arrow import BatchStream
 from dvengine.connectors import Cancel, Partition, Request, Scan, Source
 from dvengine.run._channel import Channel
@@ -256,7 +257,7 @@ class _Run:
         try:
             for thread in self._threads:
                 if thread is not threading.current_thread():
-                    thread.join()
+                    join(thread)
         finally:
             self._leave(error)
 
