@@ -62,8 +62,8 @@ def run_demo(
         seed: Of the synthetic registry.
 
     Returns:
-        The summary, at most 15 entries: rows, seconds, MB/s, peak memory, cells, hidden primary and secondary, certificate,
-        package URL, page.
+        The summary, 15 entries. ``rows`` and ``mb_per_s`` (10**6 bytes of Arrow buffers) are of what was read from the registry;
+        ``hidden_primary`` counts the cells hidden by the rule, zeros below a hidden count among them.
     """
     began = time.monotonic()
     work = work.absolute()
@@ -79,16 +79,18 @@ def run_demo(
         stop()
     release, certificate = made["release"], made["safe"].certificate
     return {
-        "rows read": tally.rows["read"],
-        "MB/s read": round(tally.nbytes["read"] / 1e6 / tally.seconds("read"), 1),
+        "persons": persons,
+        "registry": "reused" if registry.reused else "loaded",
+        "registry_seconds": round(loaded, 1),
+        "rows": tally.rows["read"],
+        "mb_per_s": round(tally.nbytes["read"] / 1e6 / tally.seconds("read"), 1),
         "seconds": round(time.monotonic() - began, 1),
-        "of which registry": f"{loaded:.1f} ({'reused' if registry.reused else 'loaded'}, {persons:,} persons)",
-        "peak MB": _peak_mb(),
+        "peak_mb": _peak_mb(),
         "cells": certificate.cells,
-        "hidden primary": certificate.primary,
-        "hidden secondary": certificate.secondary,
-        "certificate": f"{'valid' if certificate.valid else 'INVALID'}, attacker {certificate.attacker!r}, {certificate.rule}",
-        "package": f"version {release.version}, {release.nbytes:,} bytes",
+        "hidden_primary": certificate.primary,
+        "hidden_secondary": certificate.secondary,
+        "certificate": f"{'valid' if certificate.valid else 'INVALID'} against attacker {certificate.attacker!r}, {certificate.rule}",
+        "version": release.version,
         "indexed": release.indexed,
         "url": release.url,
         "page": str(Path(work, "catalogue", "index.html")),
