@@ -258,7 +258,6 @@ def test_a_country_is_suppressed_and_certified_close_to_the_fewest(country: Tabu
     assert audit(safe.frame, safe.structure, rule=FIVE, time_limit=240).ok
     worst = audit(safe.frame, safe.structure, rule=FIVE, truth=country.frame, time_limit=240)
     assert worst.ok
-    opened = safe.frame.with_columns(
-        n=pl.when(pl.col("kjonn") == "K").then(country.frame["n"]).otherwise("n")
-    )
-    assert audit(opened, safe.structure, rule=FIVE, time_limit=240).exposed > 100
+    girls = (pl.col("kjonn") == "K") & pl.col("kommune").str.starts_with("56")
+    opened = safe.frame.with_columns(n=pl.when(girls).then(country.frame["n"]).otherwise("n"))
+    assert audit(opened, safe.structure, rule=FIVE, time_limit=240).exposed > 10
