@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
@@ -23,10 +23,7 @@ from dvengine._certificate import Certificate
 from dvengine._errors import Refused
 from dvengine.package._model import DataPackage, Resource, View
 from dvengine.package._views import embedded_rows, numbers_and_texts
-from dvengine.privacy._detect import IdentityScanner
-
-if TYPE_CHECKING:
-    from dvengine.privacy._suppress import SafeTable
+from dvengine.privacy._detect import Finding, IdentityScanner
 
 __all__ = ["PublishGate", "Verdict"]
 
@@ -43,7 +40,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class _Finding:
+class _Refusal:
     rule: str
     where: str
     says: str
@@ -112,7 +109,7 @@ class PublishGate:
         if self._open:
             self._judge(found)
         # A finding names a struct's field as a.b and a list's element as a[]; the descriptor knows whole columns.
-        paths = [finding.column for finding in self._scanners[resource.name].findings()]
+        paths = [finding.column for finding in self._found(resource)]
         columns = [
             name
             for name in resource.data.schema.names
@@ -124,7 +121,7 @@ class PublishGate:
         scanner = self._scanners[name] = IdentityScanner(schema)
         return scanner
 
-    def _judge(self, findings: list[_Finding]) -> None:
+    def _judge(self, findings: list[_Refusal]) -> None:
         if not findings:
             return
         if self._reason is not None:
@@ -141,23 +138,23 @@ class PublishGate:
             rules=tuple(dict.fromkeys(f.rule for f in findings)),
         )
 
-    def _certificates(self) -> Iterator[_Finding]:
+    def _certificates(self) -> Iterator[_Refusal]:
         for name, resource in self._package.resources.items():
             certificate, where = resource.certificate, f"resource {name!r}"
             self._certified[name] = None
             if certificate is None:
                 if self._open:
-                    yield _Finding(
+                    yield _Refusal(
                         "uncertified-table", where, "has no certificate",
                         "make it a table with dv.tabulate and dv.suppress",
                     )  # fmt: skip
             elif not resource.fresh():
-                yield _Finding(
+                yield _Refusal(
                     "stale-certificate", where, "was changed after it was certified",
                     "suppress again, and publish what that gives, unchanged",
                 )  # fmt: skip
             elif not certificate.valid:
-                yield _Finding(
+                yield _Refusal(
                     "invalid-certificate",
                     where,
                     "has cells that could not be proven",
@@ -166,43 +163,51 @@ class PublishGate:
             else:
                 self._certified[name] = certificate
 
-    def _identities(self, resource: Resource) -> list[_Finding]:
+    def _identities(self, resource: Resource) -> list[_Refusal]:
         return [
-            _Finding(
+            _Refusal(
                 "identity-number",
                 f"column {finding.column!r} of {resource.name!r}",
-                f"holds what is or may be identity numbers ({finding.rule}, {finding.verdict})",
+                "holds what is or may be identity numbers "
+                f"({finding.rule}, {finding.verdict}, {finding.share:.1%} of what could be)",
                 "drop the column, or dv.pseudonymise it first",
             )
-            for finding in self._scanners[resource.name].findings()
+            for finding in self._found(resource)
         ]
 
-    def _words(self) -> Iterator[_Finding]:
+    def _found(self, resource: Resource) -> list[Finding]:
+        """Return the scanner's findings, less what chance puts among the sums of a certified table."""
+        findings = self._scanners[resource.name].findings()
+        structure = resource.structure if self._certified.get(resource.name) is not None else None
+        sums = {structure.measure, *structure.values} if structure is not None else set()
+        return [found for found in findings if found.column not in sums or found.verdict == "certain"]
+
+    def _words(self) -> Iterator[_Refusal]:
         if not self._open:
             return
         for where, texts in _texts(self._package):
             if _has_identity(texts):
-                yield _Finding(
+                yield _Refusal(
                     "identity-number",
                     where,
                     "holds what is or may be identity numbers",
                     "take the numbers out",
                 )
 
-    def _figures(self) -> Iterator[_Finding]:
+    def _figures(self) -> Iterator[_Refusal]:
         if not self._open:
             return
         for name, view in self._package.views.items():
             where = f"view {name!r}"
             if view.rendered.kind == "svg":
-                yield _Finding(
+                yield _Refusal(
                     "figure-unchecked", where, "is a picture whose numbers cannot be checked",
                     "draw it with altair or Vega-Lite, from the published table",
                 )  # fmt: skip
             elif view.rendered.spec is not None:
                 says = _figure(view, view.rendered.spec, self._package.resources)
                 if says is not None:
-                    yield _Finding(
+                    yield _Refusal(
                         "figure-data",
                         where,
                         says,
@@ -223,12 +228,20 @@ def _has_identity(texts: list[str]) -> bool:
 
 def _texts(package: DataPackage) -> Iterator[tuple[str, list[str]]]:
     """Yield every text that goes out with a package, by where it stands."""
-    head = [package.title, package.description, *package.keywords, list(package.sources)]
+    head = [
+        package.name,
+        package.title,
+        package.description,
+        *package.keywords,
+        *package.themes,
+        list(package.sources),
+    ]
     people = [package.contact, package.publisher, list(package.licenses)]
     yield "the package's text", list(_strings([*head, *people]))
     for name, resource in package.resources.items():
-        fields = [[f.title, f.description, f.unit] for f in resource.fields.values()]
-        yield f"the text of {name!r}", list(_strings([name, resource.title, resource.description, fields]))
+        fields = [[f.title, f.description, f.unit, f.rdf_type] for f in resource.fields.values()]
+        words = [name, resource.title, resource.description, fields, resource.data.schema.names]
+        yield f"the text of {name!r}", list(_strings(words))
     for name, view in package.views.items():
         drawn = [a or b for a, b in _SVG_TEXT.findall(view.rendered.text)]
         body = [view.rendered.text] if view.rendered.kind == "markdown" else drawn
@@ -247,8 +260,13 @@ def _strings(node: object) -> Iterator[str]:
 
 
 def _number(value: object) -> float | None:
+    """Return a number, or what a text such as ``"1 234"`` or ``"12,5 %"`` says; a text with a leading zero is a code."""
     if isinstance(value, bool) or value is None:
         return None
+    if isinstance(value, str):
+        value = re.sub(r"[\s%]", "", value).replace(",", ".")
+        if re.match(r"0\d", value):
+            return None
     try:
         return float(value)  # type: ignore[arg-type]  # whatever is no number says so
     except (TypeError, ValueError):
@@ -262,17 +280,15 @@ def _figure(view: View, spec: Mapping[str, Any], resources: Mapping[str, Resourc
     published row with the same codes must hold each of its numbers; derived numbers are not published ones.
     """
     names = [view.resource] if view.resource is not None else list(resources)
-    tables = [(name, safe) for name in names if (safe := resources[name].safe) is not None]
-    indexes = [_Index(safe) for _, safe in tables]
+    tables = [name for name in names if resources[name].safe is not None]
+    indexes = [_Index(resources[name]) for name in tables]
     for row in embedded_rows(spec):
         if not any(index.carries(row) for index in indexes or [_Index(None)]):
             continue
         if not tables:
             return "shows numbers of a table that has no certificate"
         if not any(index.publishes(row) for index in indexes):
-            return (
-                f"holds numbers that are not in the published table {' or '.join(repr(n) for n, _ in tables)}"
-            )
+            return f"holds numbers that are not in the published table {' or '.join(map(repr, tables))}"
     return None
 
 
@@ -283,10 +299,13 @@ _Measures = tuple[float | None, ...]
 class _Index:
     """The rows of a published table, to be found by any set of its classification columns."""
 
-    def __init__(self, safe: SafeTable | None) -> None:
-        self._by: tuple[str, ...] = safe.structure.by if safe is not None else ()
-        self._measures = (safe.structure.measure, *safe.structure.values) if safe is not None else ()
-        self._rows = list(safe.frame.iter_rows(named=True)) if safe is not None else []
+    def __init__(self, resource: Resource | None) -> None:
+        structure = resource.structure if resource is not None else None
+        self._by = structure.by if structure is not None else ()
+        self._measures = (structure.measure, *structure.values) if structure is not None else ()
+        # The rows that go out: the table they came from may have been changed since.
+        self._rows = list(resource.data.to_polars().iter_rows(named=True)) if resource is not None else []
+        self._known = {row[name] for row in self._rows for name in self._by}
         self._cells: dict[tuple[str, ...], dict[_Codes, dict[_Measures, None]]] = {}
         self._seen: dict[tuple[tuple[str, ...], _Codes], tuple[set[float | None], ...]] = {}
 
@@ -299,7 +318,7 @@ class _Index:
             name: number
             for name, value in row.items()
             if name not in self._by
-            and (name in self._measures or not isinstance(value, str))
+            and (name in self._measures or not isinstance(value, str) or value not in self._known)
             and (number := _number(value)) is not None
         }
 

@@ -153,8 +153,10 @@ def _legend(safe: SafeTable) -> dict[str, Any]:
         "symbol": symbols[0] if symbols else ":",
         "status": "status",
         "legend": {
-            "nb": "Tallet er skjult for å verne personer; det er verken null eller ukjent.",
-            "en": "Hidden to protect persons; the number is neither zero nor unknown.",
+            "nb": "Tallet er skjult for å verne personer. Det mangler ikke, og kan være null bare der en sum som det inngår i, "
+            "også er skjult.",
+            "en": "Hidden to protect persons. The number is not missing; it can be zero only where a sum that it is part of is "
+            "hidden too.",
         },
     }
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
+from dvengine._arguments import typed
 from dvengine._certificate import Certificate
 from dvengine._errors import DescriptorError
 from dvengine.datasets._build import from_object
@@ -68,8 +69,11 @@ class Resource:
         return self.safe.structure if self.safe is not None else None
 
     def fresh(self) -> bool:
-        """Whether the certificate was given for exactly this content; worked out anew from the data at each call."""
-        return self.safe is not None and table_sha256(self.safe.frame) == self.safe.certificate.table_sha256
+        """Whether the certificate was given for exactly the rows that go out; worked out anew from them at each call."""
+        return (
+            self.safe is not None
+            and table_sha256(self.data.to_polars()) == self.safe.certificate.table_sha256
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +116,7 @@ class DataPackage:
         DataPackage('sykefravaer', internal: 1 resource (tall), 0 views)
     """
 
+    @typed(DescriptorError, texts=("title", "description", "license", "sources"))
     def __init__(
         self,
         *,
@@ -161,6 +166,7 @@ class DataPackage:
         """The figures, by name, in the order in which they were added."""
         return MappingProxyType(self._views)
 
+    @typed(DescriptorError, texts=("title", "description", "fields"))
     def add(
         self,
         name: str,
@@ -205,6 +211,7 @@ class DataPackage:
             fields=_fields(name, fields or {}, columns),
         )
 
+    @typed(DescriptorError, texts=("figure", "title"))
     def add_view(
         self, name: str, figure: object, *, title: Text | None = None, resource: str | None = None
     ) -> None:

@@ -58,7 +58,8 @@ class IdentityScanner:
     Looked into: text and binary of any width and encoding (dictionary, view, run-end), integers of 32 bits and more, floats and
     decimals without a fraction, lists, structs, maps, unions and extension types. Found in text: eleven digits in a row that
     are not part of a longer number or of a code, and the ways they are written apart (``DDMMYY IIIKK`` and the like), also with
-    other scripts' digits, hard spaces and soft hyphens. Found among numbers: ten digits too, for the lost zero.
+    other scripts' digits, hard spaces and soft hyphens. Found among numbers: ten digits too, for the lost zero. A category that
+    no row has is stored with its column all the same: where the rows hold nothing, the categories count.
 
     Args:
         schema: Of the batches to come.
@@ -74,6 +75,8 @@ class IdentityScanner:
     def __init__(self, schema: pa.Schema) -> None:
         self.schema = schema
         self._counts: dict[str, NDArray[np.int64]] = {}
+        self._listed: dict[str, NDArray[np.int64]] = {}
+        self._dictionaries: dict[str, Any] = {}
 
     def feed(self, batch: pa.RecordBatch) -> None:
         """Look at one more batch; the batch is neither kept nor changed."""
@@ -83,8 +86,14 @@ class IdentityScanner:
                 self._look(name, piece.column(at))
 
     def findings(self) -> list[Finding]:
-        """Return what was found so far, in the order of the columns; empty where there is nothing."""
-        return [f for column, counts in self._counts.items() if (f := _judge(column, counts)) is not None]
+        """Return what was found so far, one a column; empty where there is nothing."""
+        found = {
+            column: finding
+            for part in (self._listed, self._counts)
+            for column, counts in part.items()
+            if (finding := _judge(column, counts)) is not None
+        }
+        return list(found.values())
 
     def _look(self, path: str, array: Any) -> None:
         kind = array.type
@@ -111,18 +120,37 @@ class IdentityScanner:
         elif pa.types.is_run_end_encoded(kind):
             self._look(path, pc.call_function("run_end_decode", [array]))
         elif pa.types.is_dictionary(kind):
-            self._count(path, _by_dictionary(array))
+            self._list(path, array.dictionary)
+            self._count(self._counts, path, _by_dictionary(array))
         else:
-            self._count(path, _scan(array))
+            self._count(self._counts, path, _scan(array))
 
-    def _count(self, path: str, codes: NDArray[np.uint8] | None) -> None:
+    def _list(self, path: str, categories: Any) -> None:
+        """Count the categories themselves, once where batch after batch brings the same."""
+        known = self._dictionaries.get(path)
+        if known is None or not _same(known, categories):
+            self._dictionaries[path] = categories
+            self._count(self._listed, path, _scan(categories))
+
+    def _count(
+        self, counted: dict[str, NDArray[np.int64]], path: str, codes: NDArray[np.uint8] | None
+    ) -> None:
         if codes is None or not codes.size:
             return
         counts = np.bincount(codes, minlength=256)
-        if path in self._counts:
-            self._counts[path] += counts
+        if path in counted:
+            counted[path] += counts
         elif counts[0] != codes.size:
-            self._counts[path] = counts
+            counted[path] = counts
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two arrays are the same memory."""
+    places = [
+        [buffer.address if buffer is not None else None for buffer in array.buffers()]
+        for array in (one, other)
+    ]
+    return places[0] == places[1] and (one.offset, len(one)) == (other.offset, len(other))
 
 
 def _within(rows: Any, values: Any) -> Any:

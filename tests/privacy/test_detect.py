@@ -265,3 +265,20 @@ def test_no_value_is_kept_or_shown() -> None:
     shown = repr(scanner.findings()) + repr(vars(scanner)) + repr(scanner)
     assert "60079" not in shown
     assert "182456" not in shown
+
+
+def test_a_category_that_no_row_has_is_found() -> None:
+    """Parquet and the descriptor keep it: a filter on the rows does not take it out."""
+    codes = pa.DictionaryArray.from_arrays(pa.array([0, 1, None] * 5, pa.int8()), ["a", "b", "01824560079"])
+    scanner = IdentityScanner(pa.schema({"k": codes.type}))
+    for start in (0, 5):
+        scanner.feed(pa.record_batch({"k": codes.slice(start, 5)}))
+    (finding,) = scanner.findings()
+    assert (finding.column, finding.rows, finding.share) == ("k", 1, 1.0)
+
+
+def test_where_rows_hold_a_number_they_are_what_is_counted() -> None:
+    codes = pa.DictionaryArray.from_arrays(pa.array([2, 1, 2], pa.int8()), ["a", "b", "01824560079"])
+    scanner = IdentityScanner(pa.schema({"k": codes.type}))
+    scanner.feed(pa.record_batch({"k": codes}))
+    assert [finding.rows for finding in scanner.findings()] == [2]
