@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from dvengine._arguments import typed
+
 __all__ = ["Event", "Stage", "emit", "stage", "subscribe"]
 
 #: What a job is doing. ``read`` to ``index`` are the stages of the main job, in order.
@@ -61,6 +63,7 @@ _lock = threading.Lock()
 _spans = itertools.count(1)
 
 
+@typed()
 def subscribe(listener: Callable[[Event], None]) -> Callable[[], None]:
     """Call ``listener`` for each event from now on, in whichever thread emits it.
 

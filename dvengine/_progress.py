@@ -11,6 +11,7 @@ from html import escape
 from types import TracebackType
 from typing import Literal, Protocol, Self, TextIO
 
+from dvengine._arguments import typed
 from dvengine._errors import InputError
 from dvengine._events import Event, subscribe
 from dvengine._extras import require
@@ -55,6 +56,7 @@ class Progress:
         self.stop()
 
 
+@typed()
 def show_progress(mode: Mode = "auto", *, file: TextIO | None = None) -> Progress:
     """Draw the work under way, on standard error by default, so that standard output holds results only.
 

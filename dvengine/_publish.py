@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dvengine._arguments import typed
 from dvengine._errors import Conflict, DescriptorError, DvengineError, InputError, NotFound
 from dvengine._events import stage as work
 from dvengine._gate import PublishGate
@@ -69,6 +70,7 @@ class Release:
     manifest: Manifest = field(repr=False)
 
 
+@typed(texts=("reason",))
 def publish(
     package: DataPackage,
     target: str | Path | Store,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from dvengine._arguments import typed
 from dvengine._errors import InputError, NotFound
 from dvengine.config import Settings, load_settings
 from dvengine.connectors import Request, Source, open_source
@@ -29,6 +30,7 @@ def _source(source: str | Source, settings: Settings | None) -> Source:
     return source
 
 
+@typed(texts=("query", "params"))
 def read_sql(
     source: str | Source,
     query: str | Path | None = None,
@@ -103,6 +105,7 @@ def _statement(query: str | Path) -> str:
         raise InputError(f"{path.name!r} cannot be read as text", hint="it must be a UTF-8 file") from None
 
 
+@typed()
 @contextmanager
 def snapshot(source: str | Source, *, settings: Settings | None = None) -> Iterator[Source]:
     """Give a source all of whose readings see one moment, until the context ends.
@@ -123,6 +126,7 @@ def snapshot(source: str | Source, *, settings: Settings | None = None) -> Itera
         yield pinned
 
 
+@typed()
 def read_files(
     files: str | Path | Sequence[str | Path],
     *,
@@ -175,6 +179,7 @@ def read_files(
     )
 
 
+@typed()
 def dataset(obj: Any, *, name: str | None = None) -> Dataset:
     """Return a dataset of something in memory: pandas, Polars, pyarrow, DuckDB, anything with ``__arrow_c_stream__``.
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
+from dvengine._arguments import typed
 from dvengine._errors import AccessDenied, Conflict, InputError
 from dvengine._events import stage
 from dvengine._extras import require
@@ -44,6 +45,7 @@ class BuiltCatalog:
     problems: tuple[str, ...] = ()
 
 
+@typed()
 def build_catalog(
     store: str | Path | StoreSettings | Store,
     out: str | Path,
@@ -81,7 +83,12 @@ def build_catalog(
         store = (settings or load_settings()).store(store)
     if isinstance(store, StoreSettings):
         store = open_store(store)
-    target = Path(out).expanduser().resolve()
+    try:
+        target = Path(out).expanduser().resolve()
+    except (OSError, ValueError, RuntimeError):  # a NUL, a circle of links, an unknown ~user
+        raise InputError(
+            "the site's folder is not a path that can be", hint="name a new or empty folder"
+        ) from None
     _check_target(target, store)
     for library in ("jinja2", "markdown_it"):
         require(library, extra="catalog")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from dvengine._arguments import typed
 from dvengine._errors import InputError
 from dvengine.catalog._index import Hit
 from dvengine.catalog._open import open_index
@@ -14,6 +15,7 @@ from dvengine.config import Settings, load_settings
 __all__ = ["search"]
 
 
+@typed()
 def search(
     text: str,
     *,

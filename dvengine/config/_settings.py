@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from dvengine._arguments import typed
 from dvengine._errors import ConfigError
 from dvengine.config._secrets import Secret, expand
 from dvengine.config._urls import Url, is_secret
@@ -79,6 +80,7 @@ class Settings:
         Secret(from sources.registry.password)
     """
 
+    @typed(ConfigError)
     def __init__(
         self, raw: Mapping[str, Any], *, origin: str = "given", environ: Mapping[str, str] | None = None
     ) -> None:
@@ -219,6 +221,7 @@ class Settings:
         return f"known {kind}: {listed} (settings from {self.origin}); or give a URL"
 
 
+@typed(ConfigError)
 def load_settings(path: str | Path | None = None) -> Settings:
     """Read the settings file, if there is one.
 
@@ -227,7 +230,7 @@ def load_settings(path: str | Path | None = None) -> Settings:
     """
     named = path or os.environ.get("DVENGINE_SETTINGS")
     candidates = (
-        [Path(named)]
+        [Path(named).expanduser()]
         if named
         else [Path("dvengine.toml"), Path("~/.config/dvengine/settings.toml").expanduser()]
     )

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pyarrow as pa
 
+from dvengine._arguments import typed
 from dvengine._errors import InputError
 from dvengine.arrow import BatchStream, unified
-from dvengine.arrow._pandas import Dtypes, to_pandas
 from dvengine.datasets import _lazy, _sql, _write
 from dvengine.datasets._origins import Origin, Run, TableOrigin, Want
 from dvengine.datasets._plan import Plan, plan_of
@@ -22,6 +22,7 @@ from dvengine.datasets._polars import categories, frame_of, polars_schema
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dvengine.arrow._pandas import Dtypes
     from dvengine.datasets._write import WriteReceipt
     from dvengine.stores import PartReceipt, Store
 
@@ -73,6 +74,7 @@ class Dataset:
 
         return BatchStream(stream.schema if want.columns is not None else schema, deliver(), close=run.stop)
 
+    @typed()
     def batches(self, *, batch_rows: int | None = None) -> BatchStream:
         """Return a single-use stream of record batches in bounded memory; closing it early stops the source.
 
@@ -83,7 +85,7 @@ class Dataset:
         if batch_rows is None:
             return stream
         if batch_rows < 1:
-            raise InputError("batch_rows must be at least 1")
+            raise InputError("batch_rows must be at least 1", hint="or None: as the source cuts them")
         return BatchStream(stream.schema, _sliced(stream, batch_rows))
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
@@ -106,6 +108,7 @@ class Dataset:
         table = unified(self.to_arrow())
         return frame_of(table, categories(table))
 
+    @typed()
     def to_pandas(self, *, dtypes: Dtypes = "exact") -> pd.DataFrame:
         """Read everything into a pandas frame whose dtypes follow from the schema, never from the values.
 
@@ -114,6 +117,8 @@ class Dataset:
                 floats are NumPy without a copy (a null float is NaN). ``arrow``: every column Arrow-backed. ``numpy``: pandas'
                 classic form; integers with nulls become float64, and it is an error where that would change a value.
         """
+        from dvengine.arrow._pandas import to_pandas
+
         return to_pandas(self.to_arrow(), dtypes=dtypes)
 
     def lazy(self) -> pl.LazyFrame:
@@ -124,6 +129,7 @@ class Dataset:
         """
         return _lazy.scan(self._origin, done=self._done)
 
+    @typed()
     def pipe(
         self, function: Callable[[pl.LazyFrame], pl.LazyFrame], *, schema: pa.Schema | None = None
     ) -> Dataset:
@@ -148,6 +154,7 @@ class Dataset:
         )
         return Dataset(made, name=self.name)
 
+    @typed(texts=("query",))
     def sql(self, query: str, /, **others: Any) -> Dataset:
         """Return a dataset of a DuckDB query over this one, which is called ``self`` there; nothing runs yet.
 
@@ -165,8 +172,11 @@ class Dataset:
         tables = {"self": self._origin, **{name: from_object(o)._origin for name, o in others.items()}}
         return Dataset(_sql.SqlOrigin(query, tables, self.name), name=self.name)
 
+    @typed()
     def head(self, n: int = 10) -> pl.DataFrame:
         """Read the first ``n`` rows, in no particular order, and stop the source."""
+        if n < 0:
+            raise InputError("head's n must not be negative", hint="for example head(10)")
         polars_schema(self.schema, {})
         table = unified(self._stream(Want(limit=n)).read_all())
         return frame_of(table, categories(table))
@@ -175,6 +185,7 @@ class Dataset:
         """Return how the data would be read: source, partitions, moment, statements with literals masked; reads no rows."""
         return plan_of(self._origin, self.name)
 
+    @typed()
     def write_parquet(
         self, target: str | Path | Store, *, overwrite: bool = False, settings: Any = None
     ) -> WriteReceipt:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dvengine._arguments import typed
 from dvengine._errors import InputError, NotFound, VerificationFailed
 from dvengine.config import Settings
 from dvengine.datasets._build import from_parquet
@@ -85,6 +86,7 @@ class OpenedPackage(Mapping[str, Dataset]):
         return [key(self._place.folder, relative(part.path, own)) for part in self.manifest.parts[name]]
 
 
+@typed()
 def open_package(
     url: str | Path, *, version: int | None = None, settings: Settings | None = None
 ) -> OpenedPackage:

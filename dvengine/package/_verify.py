@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
+from dvengine._arguments import typed
 from dvengine._errors import (
     AccessDenied,
     DescriptorError,
@@ -76,6 +77,7 @@ class Verification:
             )
 
 
+@typed()
 def verify(
     url: str | Path | Store, *, version: int | None = None, settings: Settings | None = None
 ) -> Verification:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 import scipy.sparse as sp
 
+from dvengine._arguments import typed
 from dvengine._errors import InputError, TableError, Uncertified
 from dvengine._events import stage
 from dvengine.privacy._lines import lines_of, rows_below
@@ -56,6 +57,7 @@ class Audit:
         return f"Audit(ok={self.ok}, exposed={self.exposed}, hidden={self.hidden}, attacker={self.attacker!r}, width={self.width:g})"
 
 
+@typed(TableError)
 def audit(
     frame: pl.DataFrame,
     structure: Structure,
@@ -100,6 +102,8 @@ def audit(
     """
     if attacker not in ("outsider", "rule"):
         raise InputError("there is no such attacker", hint="attacker is 'outsider' or 'rule'")
+    if status is not None and status not in frame.columns:
+        raise TableError(f"there is no column {status!r}", hint=f"the columns are {frame.columns}")
     deadline = time.monotonic() + time_limit
     with stage("audit", "×".join(structure.by), total_rows=frame.height):
         keys, counts, hidden = _read(frame, structure)
@@ -200,10 +204,10 @@ def _decide(
 ) -> Audit:  # fmt: skip
     probe.search(target, width, deadline)
     size = target.size
-    low, high = probe.whole_low.astype(np.float64), probe.whole_high.astype(np.float64)
+    low, high = probe.low.astype(np.float64), probe.high.astype(np.float64)
     ends = np.zeros(size, dtype=np.bool_)
     everything = size <= _ALL_ENDS
-    for cell in np.flatnonzero(np.full(size, everything) | (target & ~probe.reached_exactly(width))).tolist():
+    for cell in np.flatnonzero(np.full(size, everything) | (target & ~probe.reached(width))).tolist():
         low[cell], high[cell], ends[cell] = probe.whole_ends(cell, np.inf, deadline)
     exposed = target & (high - low < width)
     if rule is not None:

@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from dvengine._arguments import typed
 from dvengine._errors import ConfigError, InputError
 from dvengine.config import Secret, Settings, load_settings
 from dvengine.datasets import Dataset, from_object
@@ -33,6 +34,7 @@ _CACHED = 1 << 12
 Kind = Literal["text", "fnr"]
 
 
+@typed()
 def pseudonymise(
     data: Any,
     columns: str | Sequence[str],

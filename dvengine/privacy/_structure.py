@@ -241,7 +241,13 @@ def hierarchy_of(column: str, given: Any, *, total: str) -> dict[str, str]:
     """
     if isinstance(given, Mapping):
         return dict(given)
-    frame = given if isinstance(given, pl.DataFrame) else pl.DataFrame(given)
+    try:
+        frame = given if isinstance(given, pl.DataFrame) else pl.DataFrame(given)
+    except Exception:  # noqa: BLE001 - Polars' own text may hold codes
+        raise TableError(
+            f"the hierarchy of {column!r} is a {type(given).__name__}, not a mapping or a table",
+            hint="give child -> parent, or a frame of two columns, child and parent",
+        ) from None
     if frame.width != 2:
         raise TableError(
             f"the hierarchy of {column!r} has {frame.width} columns", hint="give two: child and parent"

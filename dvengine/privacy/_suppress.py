@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from dvengine._arguments import typed
 from dvengine._certificate import Certificate
 from dvengine._errors import InputError, TableError, Uncertified
 from dvengine._events import stage
@@ -36,7 +37,7 @@ _ROUNDS = 3
 _JOINT = 10
 #: So few open cells are decided one by one, and are worth a cell or so more each rather than another choice.
 _BY_HAND = 16
-_METHOD = "mixed-integer choice with move conditions; proof by whole-number moves and linear programs"
+_METHOD = "mixed-integer choice with move conditions; proof by whole-number tables, checked in integers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +85,7 @@ class SafeTable:
             )
         lines.append(
             f"certified against {proof.attacker!r}: every protected cell has at least {proof.required_width:g} between the "
-            f"least and the greatest value it could have; {proof.exact:,} of them by whole-number tables"
+            "least and the greatest value it could have, each shown by a pair of whole-number tables"
         )
         hidden = self.frame[STATUS] != ""
         for name in self.structure.by:
@@ -95,6 +96,7 @@ class SafeTable:
         return "\n".join(lines)
 
 
+@typed()
 def suppress(
     table: Tabulation,
     *,
@@ -279,8 +281,8 @@ class _Task:
         """Return the positions that whole moves took up or down by one or more."""
         order, counts = self.system.order, self.counts
         up, down = np.zeros_like(self.given), np.zeros_like(self.given)
-        up[order] = proof.whole_upper > counts[order]
-        down[order] = proof.whole_lower < counts[order]
+        up[order] = proof.upper > counts[order]
+        down[order] = proof.lower < counts[order]
         return self._any(up), self._any(down)
 
     def _grow(self, hidden: Flags, opened: Flags) -> Flags:
@@ -348,7 +350,7 @@ def _finish(
         table_sha256=table_sha256(frame), rule=str(task.rule), attacker=task.attacker, method=_METHOD,
         cells=frame.height, primary=primary, secondary=total - primary, lower_bound=fewest,
         min_width=proof.min_width, required_width=float(task.width), uncertified=int(proof.open.sum()),
-        exact=int(proof.exact.sum()), solver=proof.solver, max_residual=proof.max_residual, seed=task.seed,
+        exact=int(proof.proven.sum()), solver=proof.solver, max_residual=0.0, seed=task.seed,
         seconds=round(time.monotonic() - began, 3), engine=f"dvengine {__version__}",
     )  # fmt: skip
     return SafeTable(frame=frame, structure=structure, certificate=certificate)

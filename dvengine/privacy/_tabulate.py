@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
+from dvengine._arguments import typed
 from dvengine._errors import TableError
 from dvengine._events import stage
 from dvengine.privacy._structure import Axis, Structure, code_column, hierarchy_of
@@ -46,6 +47,7 @@ class Tabulation:
         return f"Tabulation(by={list(self.by)}, cells={self.frame.height})"
 
     @classmethod
+    @typed(TableError)
     def from_frame(
         cls,
         frame: Any,
@@ -79,6 +81,8 @@ class Tabulation:
         """
         data = _lazy(frame).collect()
         structure = _structure_of(data.columns, by, measure, tuple(values), hierarchies, total)
+        if measure not in data.columns:
+            raise TableError(f"there is no column {measure!r}", hint=f"the columns are {data.columns}")
         data = data.select([*structure.by, measure, *structure.values])
         counts = data[measure]
         if counts.null_count():
@@ -118,6 +122,7 @@ class Tabulation:
         return cls(frame=full, structure=structure)
 
 
+@typed(TableError)
 def tabulate(
     data: Any,
     by: Sequence[str],
@@ -210,7 +215,7 @@ def _structure_of(
     needed = [
         *structure.by,
         *values,
-        *([unit] if unit is not None else [measure] if measure in columns else []),
+        *([unit] if unit is not None else []),
     ]
     for name in needed:
         if name not in columns:

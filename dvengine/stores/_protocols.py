@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Protocol, Self
+from typing import Any, Literal, NamedTuple, Protocol, Self, runtime_checkable
 
 import pyarrow as pa
 
@@ -134,6 +134,7 @@ class PartWriter(Protocol):
     ) -> None: ...
 
 
+@runtime_checkable
 class Store(Protocol):
     """A place for objects. Paths are POSIX, relative, exact (never URL-decoded); ``..``, empty segments and control characters are refused.
 

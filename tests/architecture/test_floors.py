@@ -24,6 +24,7 @@ FLOORS: list[set[str]] = [
 ROOT_MODULES = {
     "": "root",
     "__main__": "cli",
+    "_arguments": "base",
     "_certificate": "base",
     "_errors": "base",
     "_events": "base",
@@ -36,6 +37,7 @@ ROOT_MODULES = {
 }
 # The longest prefix of a module's name decides.
 LIBRARIES: dict[str, set[str]] = {
+    "_arguments": set(),
     "_certificate": set(),
     "_errors": set(),
     "_events": set(),

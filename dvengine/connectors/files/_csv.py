@@ -19,6 +19,8 @@ from dvengine.stores import Store
 
 __all__ = ["CsvOptions", "batches", "schema_of"]
 
+_NO_SIGN = '"\r\n\0'
+_MOST_SKIPPED = 1_000_000
 _HEADER_BYTES = 1 << 20
 _BLOCK_BYTES = 4 << 20
 
@@ -41,14 +43,29 @@ class CsvOptions:
 
     def __post_init__(self) -> None:
         try:
-            codecs.lookup(self.encoding)
-        except LookupError:
+            known = codecs.lookup(self.encoding)._is_text_encoding  # hex and zip are none
+        except (LookupError, ValueError):
+            known = False
+        if not known:
             raise InputError(
                 f"no encoding is called {self.encoding!r}",
                 hint="for example utf-8, latin-1, cp1252 or utf-16",
-            ) from None
-        if self.delimiter is not None and len(self.delimiter) != 1:
-            raise InputError("the delimiter is one character")
+            )
+        for what, sign in (("delimiter", self.delimiter), ("decimal sign", self.decimal)):
+            if sign is not None and (len(sign) != 1 or not sign.isascii() or sign in _NO_SIGN):
+                raise InputError(
+                    f"the {what} is one ASCII character, and no quote or line break",
+                    hint="for example ';', ',' or a tab for the cells, '.' or ',' for decimals",
+                )
+        if self.delimiter == self.decimal:
+            raise InputError(
+                "the delimiter and the decimal sign are the same", hint="give delimiter= or decimal= another"
+            )
+        if not 0 <= self.skip_rows <= _MOST_SKIPPED:
+            raise InputError(
+                f"skip_rows must lie between 0 and {_MOST_SKIPPED:,}",
+                hint="it is the number of lines before the header",
+            )
 
 
 def _codec(options: CsvOptions) -> str:
@@ -76,7 +93,8 @@ def _header(store: Store, path: str, options: CsvOptions) -> tuple[list[str], st
         raise _encoding(path, options) from None
     lines = io.StringIO(text, newline="")
     for _ in range(options.skip_rows):
-        lines.readline()
+        if not lines.readline():
+            break
     start = lines.tell()
     first = lines.readline()
     if not first.strip("\r\n"):
@@ -85,7 +103,12 @@ def _header(store: Store, path: str, options: CsvOptions) -> tuple[list[str], st
         )
     delimiter = options.delimiter or max(";\t,", key=first.count)
     lines.seek(start)
-    names = next(csv.reader(lines, delimiter=delimiter))
+    try:
+        names = next(csv.reader(lines, delimiter=delimiter))
+    except csv.Error:  # its text is general, but a cell of 128 kB or a NUL is no header
+        raise InputError(
+            f"the header of {path!r} cannot be read", hint="check delimiter, quotes and skip_rows"
+        ) from None
     if any(name == "" for name in names):
         raise InputError(f"{path!r} has a column without a name", hint="name every column in the header")
     check_names(names, what=repr(path))
