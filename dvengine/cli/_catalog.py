@@ -32,8 +32,11 @@ def build(
 
     built = dv.build_catalog(store, out, title=title)
     Output(as_json=as_json).result(
-        {"packages": built.packages, "pages": built.pages, "path": str(built.path)}
-    )
+        {
+            "packages": len(built.packages), "pages": built.pages, "path": str(built.path),
+            "problems": list(built.problems),
+        }
+    )  # fmt: skip
 
 
 def search(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,8 @@ def load_package(path: Path) -> DataPackage:
         raise NotFound(f"no such file: {path.name}", hint="dvengine publish wants a package.toml")
     try:
         raw = tomllib.loads(path.read_text("utf-8"))
+    except OSError:
+        raise InputError(f"{path.name} cannot be read", hint="check its rights") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
         raise InputError(f"{path.name} is not valid TOML", hint="check quotes and brackets") from None
     resources = raw.pop("resources", None)
@@ -54,19 +57,32 @@ def load_package(path: Path) -> DataPackage:
         raise InputError(f"{path.name} has no [[resources]]", hint="a package needs at least one")
     for resource in resources:
         _check(resource)
-    try:
-        package = dv.DataPackage(**raw)
-    except TypeError:
-        raise InputError(
-            f"{path.name} has a key that DataPackage does not know", hint="see help(dvengine.DataPackage)"
-        ) from None
+    _known(dv.DataPackage, raw, path.name)
+    package = dv.DataPackage(**raw)
     for resource in resources:
         described = {key: resource[key] for key in ("title", "description", "fields") if key in resource}
         package.add(resource["name"], _made(resource, path.parent), **described)
     return package
 
 
-def _check(resource: Mapping[str, Any]) -> None:
+def _known(function: Callable[..., Any], given: Mapping[str, Any], where: str) -> None:
+    """Refuse keys that the function does not know, and a call without those that it needs."""
+    parameters = inspect.signature(function).parameters
+    if unknown := sorted(set(given) - set(parameters)):
+        raise InputError(
+            f"{where} has unknown keys: {', '.join(unknown)}",
+            hint=f"{function.__name__} knows: " + ", ".join(sorted(parameters)),
+        )
+    needed = {name for name, p in parameters.items() if p.default is p.empty and p.kind is p.KEYWORD_ONLY}
+    if missing := sorted(needed - set(given)):
+        raise InputError(
+            f"{where} lacks {', '.join(missing)}", hint=f"see help(dvengine.{function.__name__})"
+        )
+
+
+def _check(resource: Any) -> None:
+    if not isinstance(resource, Mapping):
+        raise InputError("resources are tables", hint="begin each with [[resources]]")
     name = resource.get("name", "(unnamed)")
     unknown = sorted(set(resource) - _RESOURCE_KEYS)
     if unknown:
@@ -75,12 +91,17 @@ def _check(resource: Mapping[str, Any]) -> None:
             hint="known: " + ", ".join(sorted(_RESOURCE_KEYS)),
         )
     if "name" not in resource:
-        raise InputError("a resource has no name")
+        raise InputError("a resource has no name", hint='name = "…" below its [[resources]]')
     if ("files" in resource) == ("source" in resource):
         raise InputError(
             f"resource {name!r} needs either files or source",
             hint='files = "data/*.parquet", or source = "alias"',
         )
+    for key in ("tabulate", "suppress"):
+        if not isinstance(resource.get(key, {}), Mapping):
+            raise InputError(
+                f"resource {name!r}: {key} is a table of its own", hint=f"write [resources.{key}] below it"
+            )
     if "suppress" in resource and "tabulate" not in resource:
         raise InputError(
             f"resource {name!r} has suppress without tabulate",
@@ -95,10 +116,17 @@ def _made(resource: Mapping[str, Any], base: Path) -> Any:
     if "tabulate" not in resource:
         return data
     wanted = dict(resource["tabulate"])
-    hierarchies = {column: _hierarchy(base / file) for column, file in wanted.pop("hierarchies", {}).items()}
+    files = wanted.pop("hierarchies", {})
+    if not isinstance(files, Mapping) or not all(isinstance(file, str) for file in files.values()):
+        raise InputError(
+            f"resource {resource['name']!r}: hierarchies names a file for each column",
+            hint='for example hierarchies = {region = "regions.csv"}',
+        )
+    hierarchies = {column: _hierarchy(base / file) for column, file in files.items()}
     by = wanted.pop("by", None)
     if not by:
-        raise InputError(f"resource {resource['name']!r}: tabulate needs by")
+        raise InputError(f"resource {resource['name']!r}: tabulate needs by", hint='by = ["region", …]')
+    _known(dv.tabulate, wanted, f"tabulate of resource {resource['name']!r}")
     table = dv.tabulate(data, by, hierarchies=hierarchies or None, **wanted)
     if "suppress" not in resource:
         raise InputError(
@@ -106,7 +134,9 @@ def _made(resource: Mapping[str, Any], base: Path) -> Any:
             hint="add [resources.suppress] with threshold = 5",
         )
     options = dict(resource["suppress"])
-    return dv.suppress(table, rule=dv.Threshold(options.pop("threshold", 5)), **options)
+    rule = dv.Threshold(options.pop("threshold", 5))
+    _known(dv.suppress, {"rule": rule, **options}, f"suppress of resource {resource['name']!r}")
+    return dv.suppress(table, rule=rule, **options)
 
 
 def _read(resource: Mapping[str, Any], base: Path) -> Dataset:
@@ -126,10 +156,18 @@ def _hierarchy(path: Path) -> dict[str, str]:
 
     if not path.is_file():
         raise NotFound(f"no such hierarchy file: {path.name}", hint="a CSV with the columns child and parent")
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        sample = lines.readline()
-        lines.seek(0)
-        rows = list(csv.DictReader(lines, delimiter=";" if ";" in sample else ","))
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            sample = lines.readline()
+            lines.seek(0)
+            rows = list(csv.DictReader(lines, delimiter=";" if ";" in sample else ","))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        raise InputError(f"{path.name} cannot be read as CSV", hint="save it as CSV in UTF-8") from None
     if not rows or not {"child", "parent"} <= set(rows[0]):
-        raise InputError(f"{path.name} needs the columns child and parent")
-    return {row["child"]: row["parent"] for row in rows}
+        raise InputError(
+            f"{path.name} needs the columns child and parent", hint="name them in its first line"
+        )
+    twice = len(rows) - len({row["child"] for row in rows})
+    if twice:
+        raise InputError(f"{twice} code(s) in {path.name} stand there twice", hint="a code has one parent")
+    return {row["child"]: row["parent"] or "" for row in rows}
