@@ -26,9 +26,9 @@ class Certificate:
         min_width: The narrowest interval that the attacker can prove for a protected cell, in the unit of the table.
         required_width: What was asked for.
         uncertified: Cells for which the proof failed; the certificate is valid only when 0.
-        exact: Cells whose proof is exact in integers; the rest rests on linear programs with checked residual.
+        exact: Cells that are protected, each proven by a pair of whole-number tables that was checked in integers.
         solver: Name and version.
-        max_residual: The worst violation of an equation or bound over all points used in the proof, in the unit of the table.
+        max_residual: The worst violation of an equation or bound over all tables used in the proof; 0, for they are whole.
         seed: Of the randomised objectives; the same input and seed give the same pattern.
         seconds: Time taken to choose and prove.
         linked_to: table_sha256 of other tables proven in the same system.

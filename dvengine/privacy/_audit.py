@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from dvengine._arguments import typed
 from dvengine._errors import InputError, TableError, Uncertified
 from dvengine._events import stage
-from dvengine.privacy._lines import lines_of, rows_below
+from dvengine.privacy._lines import lines_of, rows_below, with_sums
 from dvengine.privacy._probe import Probe
 from dvengine.privacy._proof import Attacker, model_bounds
 from dvengine.privacy._rules import Threshold
@@ -77,7 +77,8 @@ def audit(
     certified there passes here. Give ``truth`` to audit the worst case.
 
     Args:
-        frame: The published table. A sum that has no row says nothing; a part that has no row is taken for a zero.
+        frame: The published table. A sum that has no row is not known, and still ties its parts to the sums above it; a part
+            that has no row is taken for a zero.
         structure: What adds up to what, as published with the table.
         attacker: ``outsider`` knows that counts are whole and not negative; ``rule`` also that zeros are shown (except, unless
             ``rule`` says otherwise, below a hidden count).
@@ -109,6 +110,9 @@ def audit(
         keys, counts, hidden = _read(frame, structure)
         if status is not None and ((frame[status].fill_null("") != "").to_numpy() & ~hidden).any():
             raise TableError(f"a cell that {status!r} marks as hidden shows its count", hint="hidden is null")
+        keys = with_sums(keys, structure)
+        absent = np.arange(keys.height) >= frame.height
+        counts, hidden = np.pad(counts, (0, int(absent.sum()))), np.append(hidden, absent[absent])
         lines = lines_of(keys, structure)
         at = np.flatnonzero(hidden)
         inside = sp.csr_array(lines[:, at])
@@ -120,7 +124,7 @@ def audit(
                 hint="the published table is wrong, or this is not its structure",
             )
         if truth is None:
-            lower, upper = _public_bounds(keys, structure, hidden, attacker, rule)
+            lower, upper = _public_bounds(keys, structure, hidden, absent, attacker, rule)
             probe = Probe.somewhere(inside, level, lower[at], upper[at], seed=seed, deadline=deadline)
             if probe is None:
                 raise TableError(
@@ -131,10 +135,14 @@ def audit(
                 raise Uncertified(
                     "the audit found no table to start from in time", hint="give more time with time_limit=…"
                 )
-            target = np.ones(at.size, dtype=np.bool_)
+            target = ~absent[at]
         else:
-            probe, target = _worst_case(keys, structure, counts, hidden, truth, attacker, rule, inside, seed)
-        return _decide(keys[at], probe, target, attacker, rule if truth is None else None, width, deadline)
+            probe, target = _worst_case(
+                keys, structure, counts, hidden, absent, truth, attacker, rule, inside, seed
+            )
+        return _decide(
+            keys[at], probe, target, ~absent[at], attacker, rule if truth is None else None, width, deadline
+        )
 
 
 def _read(frame: pl.DataFrame, structure: Structure) -> tuple[pl.DataFrame, Ints, Flags]:
@@ -159,18 +167,18 @@ def _read(frame: pl.DataFrame, structure: Structure) -> tuple[pl.DataFrame, Ints
 
 
 def _public_bounds(
-    keys: pl.DataFrame, structure: Structure, hidden: Flags, attacker: Attacker, rule: Threshold | None
-) -> tuple[Floats, Floats]:
+    keys: pl.DataFrame, structure: Structure, hidden: Flags, absent: Flags, attacker: Attacker, rule: Threshold | None
+) -> tuple[Floats, Floats]:  # fmt: skip
     lower, upper = np.zeros(hidden.size), np.full(hidden.size, np.inf)
     if attacker == "rule":
-        lower[:] = 1
+        lower[~absent] = 1
         if rule is None or rule.covers:
-            lower[rows_below(keys, structure, hidden)] = 0
+            lower[rows_below(keys, structure, hidden & ~absent)] = 0
     return lower, upper
 
 
 def _worst_case(
-    keys: pl.DataFrame, structure: Structure, counts: Ints, hidden: Flags, truth: pl.DataFrame,
+    keys: pl.DataFrame, structure: Structure, counts: Ints, hidden: Flags, absent: Flags, truth: pl.DataFrame,
     attacker: Attacker, rule: Threshold | None, inside: sp.csr_array, seed: int,
 ) -> tuple[Probe, Flags]:  # fmt: skip
     if rule is None:
@@ -186,6 +194,7 @@ def _worst_case(
     small = rule.primary(real)
     below = rows_below(keys, structure, small) & rule.covers
     lower, upper = model_bounds(real, below, attacker, rule)
+    lower, upper = np.where(absent, 0, lower), np.where(absent, np.inf, upper)
     at = np.flatnonzero(hidden)
     if (inside @ real[at] + lines_of(keys, structure) @ np.where(hidden, 0, real)).any():
         raise TableError("the true table does not add up", hint="was it changed after it was tabulated?")
@@ -196,18 +205,19 @@ def _worst_case(
     lower = np.minimum(
         lower, real
     )  # a zero hidden although it is known: the attacker's bound does not hold there
-    return Probe(inside, real[at], lower[at], np.maximum(upper, real)[at], seed=seed), small[at]
+    return Probe(inside, real[at], lower[at], np.maximum(upper, real)[at], seed=seed), (small & ~absent)[at]
 
 
 def _decide(
-    keys: pl.DataFrame, probe: Probe, target: Flags, attacker: Attacker, rule: Threshold | None, width: float, deadline: float
+    keys: pl.DataFrame, probe: Probe, target: Flags, shown: Flags, attacker: Attacker, rule: Threshold | None, width: float,
+    deadline: float,
 ) -> Audit:  # fmt: skip
     probe.search(target, width, deadline)
     size = target.size
     low, high = probe.low.astype(np.float64), probe.high.astype(np.float64)
     ends = np.zeros(size, dtype=np.bool_)
-    everything = size <= _ALL_ENDS
-    for cell in np.flatnonzero(np.full(size, everything) | (target & ~probe.reached(width))).tolist():
+    everything = shown & (size <= _ALL_ENDS)
+    for cell in np.flatnonzero(everything | (target & ~probe.reached(width))).tolist():
         low[cell], high[cell], ends[cell] = probe.whole_ends(cell, np.inf, deadline)
     exposed = target & (high - low < width)
     if rule is not None:
@@ -217,5 +227,11 @@ def _decide(
         upper=pl.Series(high).replace([np.inf], [None]).cast(pl.Int64),
         ends=pl.Series(ends),
         exposed=pl.Series(exposed),
+    ).filter(pl.Series(shown))
+    return Audit(
+        exposed=int(exposed.sum()),
+        hidden=intervals.height,
+        intervals=intervals,
+        attacker=attacker,
+        width=width,
     )
-    return Audit(exposed=int(exposed.sum()), hidden=size, intervals=intervals, attacker=attacker, width=width)

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from dvengine.privacy._structure import Structure
 
-__all__ = ["lines_of", "rows_below"]
+__all__ = ["lines_of", "rows_below", "with_sums"]
 
 
 def lines_of(keys: pl.DataFrame, structure: Structure) -> sp.csr_array:
@@ -32,6 +32,20 @@ def lines_of(keys: pl.DataFrame, structure: Structure) -> sp.csr_array:
         )
         seen += sums.size
     return sp.csr_array(sp.vstack(parts)) if seen else sp.csr_array((0, keys.height), dtype=np.int64)
+
+
+def with_sums(keys: pl.DataFrame, structure: Structure) -> pl.DataFrame:
+    """Return the rows, and after them one for each sum above them that has none.
+
+    Whoever knows the parts and the grand total can do without the sums between.
+    """
+    for name in structure.by:
+        fresh = keys
+        while fresh.height:
+            lower, up = _raised(fresh, name, structure)
+            fresh = lower.with_columns(up).unique(maintain_order=True).join(keys, on=keys.columns, how="anti", nulls_equal=True)  # fmt: skip
+            keys = keys.vstack(fresh)
+    return keys
 
 
 def rows_below(
@@ -57,11 +71,14 @@ def _steps(
     rows = keys.select(names).with_row_index("row")
     steps = []
     for name in names:
-        tree = structure.hierarchies.get(name, {})
-        up = pl.col(name).replace_strict(tree, default=structure.total, return_dtype=pl.String) if tree else pl.lit(structure.total, pl.String)  # fmt: skip
-        lower = rows.filter(pl.col(name).is_null() | (pl.col(name) != structure.total)).with_columns(
-            up.alias(name)
-        )
-        pairs = lower.join(rows, on=names, how="inner", nulls_equal=True, suffix="_up", maintain_order="left")
+        lower, up = _raised(rows, name, structure)
+        pairs = lower.with_columns(up).join(rows, on=names, how="inner", nulls_equal=True, suffix="_up", maintain_order="left")  # fmt: skip
         steps.append((pairs["row"].cast(pl.Int64).to_numpy(), pairs["row_up"].cast(pl.Int64).to_numpy()))
     return steps
+
+
+def _raised(rows: pl.DataFrame, name: str, structure: Structure) -> tuple[pl.DataFrame, pl.Expr]:
+    """Return the rows that have something above them along a classification, and what takes each one level up."""
+    tree, total = structure.hierarchies.get(name, {}), structure.total
+    up = pl.col(name).replace_strict(tree, default=total, return_dtype=pl.String) if tree else pl.lit(total, pl.String)  # fmt: skip
+    return rows.filter(pl.col(name).is_null() | (pl.col(name) != total)), up.alias(name)

@@ -20,21 +20,22 @@ Flags = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-_RESIDUAL = 1e-6
 _NEAR = 1e-6
+#: Rounds of random directions that bring little before the joint search goes on to integer programs, and before it ends.
+_QUIET = 4, 2
+_ROUNDS = 60
 
 
 class Probe:
     """All that is known so far of how far each hidden cell can move.
 
-    A move is a vector over the hidden cells that every line sends to zero and that keeps every cell within its bounds, so that
-    the table plus the move agrees with all that is published. Two moves that differ by ``width`` in a cell prove that cell.
+    A move is a whole-number vector over the hidden cells that every line sends to zero and that keeps every cell within its
+    bounds, so that the table plus the move agrees with all that is published; each is checked in 64-bit integers. Two moves that
+    differ by ``width`` in a cell prove that cell. A linear program alone proves nothing: a cell that real tables spread from 3
+    to 4 may be exactly 3 in every whole one.
 
     Attributes:
-        low, high: The ends reached by any accepted move, whole or not.
-        whole_low, whole_high: The ends reached by whole moves.
-        refuted: Cells that whole-number tables were shown not to spread far enough, whatever real ones do.
-        max_residual: The worst violation over the accepted moves that are not whole.
+        low, high: The ends reached by moves.
         solver: Name and version.
     """
 
@@ -44,54 +45,56 @@ class Probe:
         self._base = base
         self._down, self._up = lower - base, upper - base
         self._random = np.random.default_rng(seed)
-        self.low, self.high = base.astype(np.float64), base.astype(np.float64)
-        self.whole_low, self.whole_high = base.copy(), base.copy()
-        self.refuted = np.zeros(base.size, dtype=np.bool_)
-        self.max_residual = 0.0
+        self.low, self.high = base.copy(), base.copy()
         self._highs = self._model(self._down, self._up, whole=False)
         self.solver = f"HiGHS {self._highs.version()}"
 
     def reached(self, width: float) -> Flags:
-        """Which cells are proven, by whole moves or linear programs."""
-        return (self.high - self.low >= width - _NEAR) & ~self.refuted
-
-    def reached_exactly(self, width: float) -> Flags:
-        """Which cells are proven by whole moves."""
-        return self.whole_high - self.whole_low >= width
+        """Which cells are proven."""
+        return self.high - self.low >= width
 
     def search(self, target: Flags, width: float, deadline: float) -> None:
-        """Look for moves of many target cells at once, until rounds of random directions bring little more."""
+        """Look for moves of many target cells at once, in random directions.
+
+        First by linear programs, whose ends are mostly whole; then, for what they leave, by integer programs.
+        """
         size = self._base.size
-        if not size or not target.any():
-            return
         step = float(np.ceil(width))
-        quiet = 0
-        for turn in range(60):
-            todo = np.flatnonzero(target & ~self.reached_exactly(width))
-            if not todo.size or quiet >= 4 or time.monotonic() > deadline:
+        whole, quiet = False, 0
+        for turn in range(_ROUNDS):
+            todo = np.flatnonzero(target & ~self.reached(width))
+            if not todo.size or time.monotonic() > deadline:
                 return
+            if quiet == _QUIET[whole]:
+                if whole:
+                    return
+                whole, quiet = True, 0
             reach = step if turn < 2 else step * self._random.choice([1.0, 2.0, 4.0])
-            self._bounds(np.maximum(self._down, -reach), np.minimum(self._up, reach))
+            down, up = np.maximum(self._down, -reach), np.minimum(self._up, reach)
             cost = np.zeros(size)
             sign = self._random.choice([-1.0, 1.0], todo.size)
             sign = np.where(self._up[todo] <= 0, -1.0, np.where(self._down[todo] >= 0, 1.0, sign))
             cost[todo] = sign * self._random.uniform(0.5, 1.0, todo.size)
-            move = self._optimise(cost, min(deadline, time.monotonic() + 20))
+            limit = min(deadline, time.monotonic() + 20)
+            if whole:
+                move = self._run(self._model(down, up, whole=True), cost, limit, best=False)
+            else:
+                self._bounds(down, up)
+                move = self._run(self._highs, cost, limit)
             if move is not None:
                 self._take(move)
-            left = int((target & ~self.reached_exactly(width)).sum())
+            left = int((target & ~self.reached(width)).sum())
             quiet = quiet + 1 if left > todo.size * 0.9 else 0
 
     def settle(self, target: Flags, width: float, deadline: float) -> None:
         """Decide the cells that are left one at a time: linear programs for both ends, then integer programs."""
-        for cell in np.flatnonzero(target & ~self.reached_exactly(width)).tolist():
+        for cell in np.flatnonzero(target & ~self.reached(width)).tolist():
             if time.monotonic() > deadline:
                 return
-            if not self.reached_exactly(width)[cell]:
+            if not self.reached(width)[cell]:
                 low, high = self.ends(cell, deadline)
-                if high - low >= width - _NEAR and not self.reached_exactly(width)[cell]:
-                    low, high, decided = self.whole_ends(cell, width, deadline)
-                    self.refuted[cell] = decided and high - low < width
+                if high - low >= width - _NEAR and not self.reached(width)[cell]:
+                    self.whole_ends(cell, width, deadline)
 
     def ends(self, cell: int, deadline: float) -> tuple[float, float]:
         """Return the least and greatest value that a cell can take in any real table; an end not decided is infinite."""
@@ -100,7 +103,7 @@ class Probe:
         for sign in (-1.0, 1.0):
             cost = np.zeros(self._base.size)
             cost[cell] = sign
-            move = self._optimise(cost, deadline)
+            move = self._run(self._highs, cost, deadline)
             if move is None:
                 found.append(sign * np.inf)
             else:
@@ -123,7 +126,7 @@ class Probe:
             cost[cell] = sign
             move = self._run(model, cost, min(deadline, time.monotonic() + 10))
             if move is None:
-                return float(self.whole_low[cell]), float(self.whole_high[cell]), False
+                return float(self.low[cell]), float(self.high[cell]), False
             self._take(move)
             step = float(np.rint(move[cell]))
             ends.append(sign * np.inf if abs(step) == far < enough else float(self._base[cell]) + step)
@@ -173,35 +176,31 @@ class Probe:
         size = self._base.size
         self._highs.changeColsBounds(size, np.arange(size, dtype=np.int32), down, up)
 
-    def _optimise(self, cost: Floats, deadline: float) -> Floats | None:
-        return self._run(self._highs, cost, deadline)
-
-    def _run(self, solver: Solver, cost: Floats, deadline: float) -> Floats | None:
-        """Maximise; None unless the solver ended optimal (a point cut off by time certifies nothing)."""
+    def _run(self, solver: Solver, cost: Floats, deadline: float, *, best: bool = True) -> Floats | None:
+        """Maximise; None unless the solver ended optimal, or, where it need not be the ``best``, has any whole point."""
         left = deadline - time.monotonic()
         if left <= 0:
             return None
         solver.changeColsCost(cost.size, np.arange(cost.size, dtype=np.int32), cost)
         # The solver's clock runs on over its runs.
         solver.setOptionValue("time_limit", float(min(solver.getRunTime() + left, 1e9)))
+        if not best:
+            solver.setOptionValue("mip_rel_gap", 0.05)
         solver.run()
-        if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+        feasible = solver.getInfo().primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
+        if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal and (best or not feasible):
             return None
         return np.asarray(solver.getSolution().col_value, dtype=np.float64)
 
     def _take(self, move: Floats) -> None:
-        """Accept what of a move holds: its whole parts after a check in integers, the rest after a check of residuals."""
-        whole = np.rint(move)
-        broken = np.abs(move - whole) > _NEAR
+        """Accept the connected parts of a move that are whole, and twice those that are halves, where they check in integers."""
+        whole, twice = np.rint(move), np.rint(2 * move)
         part = self._parts(np.abs(move) > _NEAR)
-        bad = np.unique(part[broken])
-        self._take_whole(np.where(np.isin(part, bad), 0, whole).astype(np.int64))
-        if bad.size:
-            rest = np.isin(part, bad[bad >= 0])
-            twice = np.rint(2 * move)
-            if (np.abs(2 * move - twice)[rest] <= 2 * _NEAR).all():
-                self._take_whole(np.where(rest, twice, 0).astype(np.int64))
-            self._take_real(move)
+        broken = np.isin(part, np.unique(part[np.abs(move - whole) > _NEAR]))
+        self._take_whole(np.where(broken, 0, whole).astype(np.int64))
+        if broken.any():
+            broken &= ~np.isin(part, np.unique(part[np.abs(2 * move - twice) > _NEAR]))
+            self._take_whole(np.where(broken, twice, 0).astype(np.int64))
 
     def _take_whole(self, move: Ints) -> None:
         """Take the connected parts of a whole move that check in integers."""
@@ -215,23 +214,7 @@ class Probe:
         if (self._lines @ good).any():
             return
         table = self._base + good
-        self.whole_low, self.whole_high = (
-            np.minimum(self.whole_low, table),
-            np.maximum(self.whole_high, table),
-        )
         self.low, self.high = np.minimum(self.low, table), np.maximum(self.high, table)
-
-    def _take_real(self, move: Floats) -> None:
-        residual = np.abs(self._lines @ move).max(initial=0.0)
-        outside = max((self._down - move).max(initial=0.0), (move - self._up).max(initial=0.0))
-        worst = max(float(residual), float(outside), 0.0)
-        if worst > _RESIDUAL:
-            return
-        table = self._base + move
-        low, high = np.minimum(self.low, table), np.maximum(self.high, table)
-        if (low < self.low - _NEAR).any() or (high > self.high + _NEAR).any():
-            self.max_residual = max(self.max_residual, worst)
-        self.low, self.high = low, high
 
     def _parts(self, moving: Flags) -> Ints:
         """Label the connected parts of the moving cells; -1 for those at rest."""

@@ -31,21 +31,14 @@ class Proof:
     Attributes:
         proven: One a row of the frame: a protected cell whose interval is at least as wide as asked for.
         open: A protected cell that is not proven.
-        exact: A proven cell whose proof is a pair of whole-number tables, checked in 64-bit integers.
-        lower, upper: The ends reached: every value between them is possible for the attacker (where exact, both ends are).
-        whole_lower, whole_upper: The ends reached by whole-number tables.
-        max_residual: The worst violation of a line or bound over the points of the linear proofs; 0 where all are exact.
+        lower, upper: The ends reached: for each, there is a whole-number table that the attacker cannot tell from the true one.
         solver: Name and version.
     """
 
     proven: Flags
     open: Flags
-    exact: Flags
-    lower: Floats
-    upper: Floats
-    whole_lower: Ints
-    whole_upper: Ints
-    max_residual: float
+    lower: Ints
+    upper: Ints
     solver: str
 
     @property
@@ -85,9 +78,9 @@ def prove(
 ) -> Proof:
     """Try to prove that no primary cell can be derived to within ``width``, from the true table and what is hidden of it.
 
-    The true table is held against its own lines and bounds first. Then tables that agree with everything published are
-    sought; two of them that differ by ``width`` in a cell are the proof for that cell. Whole-number tables are checked in
-    64-bit integers; a linear program counts only where it ended optimal and its point keeps every line and bound.
+    The true table is held against its own lines and bounds first. Then whole-number tables that agree with everything published
+    are sought; two of them that differ by ``width`` in a cell are the proof for that cell. Each is checked in 64-bit integers, so
+    that nothing rests on a solver's word.
 
     Args:
         frame: The true table, margins included, rows in any order.
@@ -126,16 +119,8 @@ def prove(
     if thorough:
         probe.settle(target, width, deadline)
     done = probe.reached(width)
-    proven, opened, exact = (np.zeros(counts.size, dtype=np.bool_) for _ in range(3))
-    proven[at] = target & done
-    opened[at[target & ~done]] = True
-    opened |= wanted & ~hidden
-    exact[at] = target & probe.reached_exactly(width)
-    low, high = counts.astype(np.float64), counts.astype(np.float64)
+    proven, opened = np.zeros(counts.size, dtype=np.bool_), wanted & ~hidden
+    proven[at], opened[at] = target & done, target & ~done
+    low, high = counts.copy(), counts.copy()
     low[at], high[at] = probe.low, probe.high
-    whole_low, whole_high = counts.copy(), counts.copy()
-    whole_low[at], whole_high[at] = probe.whole_low, probe.whole_high
-    return Proof(
-        proven=proven, open=opened, exact=exact, lower=low, upper=high, whole_lower=whole_low, whole_upper=whole_high,
-        max_residual=probe.max_residual, solver=probe.solver,
-    )  # fmt: skip
+    return Proof(proven=proven, open=opened, lower=low, upper=high, solver=probe.solver)

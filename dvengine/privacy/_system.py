@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ import polars as pl
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
+from dvengine._errors import TableError
 from dvengine.privacy._structure import Axis, Structure
 
 __all__ = ["System", "axes_of", "below", "build_system"]
@@ -54,11 +56,21 @@ def below(mask: Flags, axes: Sequence[Axis]) -> Flags:
 
 
 def axes_of(frame: pl.DataFrame, structure: Structure) -> list[Axis]:
-    """Return the axes of a full grid; one without rows has no codes."""
+    """Return the axes of a full grid; one without rows has no codes.
+
+    Raises:
+        TableError: The frame is not a full grid.
+    """
     if not frame.height:
         none = np.zeros(0, dtype=np.int64)
         return [Axis((), none, none) for _ in structure.by]
-    return [structure.axis(name, frame[name].unique(maintain_order=True).to_list()) for name in structure.by]
+    axes = [structure.axis(name, frame[name].unique(maintain_order=True).to_list()) for name in structure.by]
+    if math.prod(len(axis.codes) for axis in axes) != frame.height:
+        raise TableError(
+            "the table does not have one row for each combination of its codes",
+            hint="take it from dvengine.tabulate or Tabulation.from_frame, unchanged",
+        )
+    return axes
 
 
 def build_system(counts: Ints, axes: Sequence[Axis], known: Flags) -> System:

@@ -1,0 +1,87 @@
+"""What an audit must not miss: sums that nobody printed, and tables that exist only in fractions."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import polars as pl
+import pytest
+
+from dvengine import TableError, Tabulation, Threshold, audit, suppress
+from dvengine.privacy._proof import prove
+from dvengine.privacy._structure import Structure
+
+FIVE = Threshold(5)
+
+
+def test_parts_and_the_grand_total_give_a_cell_away_without_the_sums_between() -> None:
+    tree = Structure(by=("k",), hierarchies={"k": {"0301": "03", "1101": "11", "1103": "11"}})
+    frame = pl.DataFrame({"k": ["0301", "1101", "1103", "total"], "n": [None, 9, 12, 24]})
+    found = audit(frame, tree)
+    assert found.exposed == 1
+    assert found.intervals.select("k", "lower", "upper").rows() == [("0301", 3, 3)]
+
+
+def test_two_classifications_without_their_margins_are_one_sum() -> None:
+    frame = pl.DataFrame(
+        {"r": ["a", "a", "b", "b", "total"], "s": ["x", "y", "x", "y", "total"], "n": [None, 9, 12, 10, 34]}
+    )
+    found = audit(frame, Structure(by=("r", "s")), attacker="outsider")
+    assert found.intervals.select("lower", "upper", "exposed").rows() == [(3, 3, True)]
+
+
+def test_a_sum_that_is_not_printed_protects_like_a_hidden_one() -> None:
+    tree = Structure(by=("k",), hierarchies={"k": {"a": "A", "b": "A", "c": "C", "d": "C"}})
+    frame = pl.DataFrame({"k": ["a", "b", "c", "d", "total"], "n": [None, 9, None, 12, 40]})
+    found = audit(frame, tree, rule=FIVE)
+    assert found.ok
+    assert found.hidden == found.intervals.height == 2
+    assert found.intervals.select("lower", "upper").rows() == [(1, 18), (1, 18)]
+
+
+def test_leaving_out_sums_changes_no_verdict_on_what_is_hidden() -> None:
+    counts = pl.DataFrame({"k": ["a", "b", "c", "d"], "n": [3, 9, 2, 12]})
+    whole = Tabulation.from_frame(counts, ["k"], hierarchies={"k": {"a": "A", "b": "A", "c": "C", "d": "C"}})
+    safe = suppress(whole, rule=FIVE)
+    shown_sums = pl.col("k").is_in(["A", "C"]) & pl.col("n").is_not_null()
+    fewer = safe.frame.filter(~shown_sums)
+    assert audit(fewer, safe.structure, rule=FIVE, truth=whole.frame).ok
+    assert audit(fewer, safe.structure, rule=FIVE).ok
+
+
+#: A move of a 3×3×3 table that keeps every line, alone on its cells; one of them moves by two whenever the others move by one.
+_CIRCUIT = np.array([
+    [[-1, 0, 1], [0, -1, 1], [1, 1, -2]],
+    [[0, 1, -1], [0, 0, 0], [0, -1, 1]],
+    [[1, -1, 0], [0, 1, -1], [-1, 0, 1]],
+])  # fmt: skip
+
+
+@pytest.mark.parametrize("thorough", [True, False])
+def test_a_spread_that_only_fractions_have_proves_nothing(thorough: bool) -> None:
+    """Between 3 and 4 by halves of the move; in whole numbers the cell is 3, and the attacker knows that counts are whole."""
+    counts = np.full((3, 3, 3), 20)
+    counts[0, 2, 2], counts[0, 0, 0] = 3, 5
+    rows = [(*map(str, at), int(counts[at])) for at in itertools.product(range(3), repeat=3)]
+    table = Tabulation.from_frame(
+        pl.DataFrame(rows, schema=["x", "y", "z", "n"], orient="row"), ["x", "y", "z"]
+    )
+    hidden = np.array(
+        ["total" not in key and _CIRCUIT[tuple(map(int, key))] != 0 for key in table.frame.select("x", "y", "z").iter_rows()]
+    )  # fmt: skip
+    proof = prove(
+        table.frame, table.structure, hidden, rule=FIVE, attacker="rule", width=1, thorough=thorough
+    )
+    assert (proof.proven.sum(), proof.open.sum()) == (0, 1)
+    shown = table.frame.with_columns(n=pl.when(pl.Series(~hidden)).then("n"))
+    assert audit(shown, table.structure, rule=FIVE, truth=table.frame).exposed == 1
+
+
+def test_a_table_with_rows_missing_is_told_not_suppressed() -> None:
+    whole = Tabulation.from_frame(pl.DataFrame({"k": ["a", "b", "c"], "n": [3, 9, 20]}), ["k"])
+    with pytest.raises(TableError, match="add up"):
+        suppress(Tabulation(frame=whole.frame.head(3), structure=whole.structure), rule=FIVE)
+    pairs = Tabulation.from_frame(pl.DataFrame({"r": ["a", "b"], "s": ["x", "y"], "n": [3, 9]}), ["r", "s"])
+    with pytest.raises(TableError, match="one row for each combination"):
+        suppress(Tabulation(frame=pairs.frame.head(7), structure=pairs.structure), rule=FIVE)
