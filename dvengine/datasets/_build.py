@@ -9,7 +9,6 @@ from typing import Any
 import pyarrow as pa
 
 from dvengine._errors import InputError
-from dvengine.arrow._pandas import from_pandas
 from dvengine.connectors import Request, Source
 from dvengine.datasets._dataset import Dataset
 from dvengine.datasets._lazy import LazyOrigin
@@ -60,6 +59,8 @@ def from_object(obj: Any, *, name: str | None = None) -> Dataset:
         if isinstance(obj, pandas.Series):
             obj = obj.to_frame(obj.name if obj.name is not None else "value")
         if isinstance(obj, pandas.DataFrame):
+            from dvengine.arrow._pandas import from_pandas
+
             return Dataset(TableOrigin(from_pandas(obj), label))
     if not hasattr(obj, "__arrow_c_stream__"):
         raise InputError(

@@ -29,9 +29,12 @@ __all__ = ["ParquetPart", "schema_sha256"]
 _CHUNK = 8 << 20
 # S3 takes ten thousand chunks, and some stores want them all of one size.
 _LARGEST = _CHUNK * 10_000
-_IN_FLIGHT = 4
+_IN_FLIGHT = 2
 _GROUP_ROWS = 1 << 20
-_GROUP_BYTES = 64 << 20
+_GROUP_BYTES = 16 << 20
+# A column whose values are nearly all distinct gives its dictionary up here: a larger one costs memory and time, and the
+# file grows, because every value is then stored once and pointed to once.
+_DICTIONARY_BYTES = 128 << 10
 
 
 def schema_sha256(schema: pa.Schema) -> str:
@@ -68,8 +71,8 @@ def _bare(field: pa.Field[Any], name: str) -> pa.Field[Any]:
 class ParquetPart:
     """One part being written; see `dvengine.stores.PartWriter`.
 
-    Memory: at most one row group of Arrow data (64 MiB, or 1 Mi rows) and one batch, the encoded form of one column of
-    it, and 40 MiB on its way to the store; it does not grow with rows.
+    Memory: at most one row group of Arrow data (16 MiB, or 1 Mi rows) and one batch, the encoded form of one column of
+    it, and 24 MiB on its way to the store; it does not grow with rows.
     """
 
     def __init__(self, store: ObjectStore, path: str, schema: pa.Schema, *, partition_id: str | None) -> None:
@@ -88,6 +91,7 @@ class ParquetPart:
                 compression="zstd",
                 data_page_version="1.0",
                 store_decimal_as_integer=True,
+                dictionary_pagesize_limit=_DICTIONARY_BYTES,
             )
         except (pa.ArrowException, ValueError, TypeError):
             self._sink.abort()

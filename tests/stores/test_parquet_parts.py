@@ -111,7 +111,7 @@ def test_a_part_of_many_chunks_is_stored_whole_in_few_row_groups(place: Any, big
     assert hashlib.sha256(store.get("big.parquet")).hexdigest() == receipt.sha256
     with store.open_parquet("big.parquet") as file:
         parquet = pq.ParquetFile(file)
-        assert parquet.metadata.num_row_groups == 1
+        assert parquet.metadata.num_row_groups == 4  # of 16 MiB
         assert parquet.read(columns=["c7"])["c7"].equals(big["c7"])
     assert place.uploads() == []
 
@@ -125,8 +125,20 @@ def test_row_groups_are_cut_by_bytes_and_a_huge_batch_evenly(place: Any) -> None
             metadata = pq.ParquetFile(file).metadata
         groups = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
         assert sum(groups) == 200_000
-        assert 3 <= len(groups) <= 4
-        assert max(groups) * 1000 <= 80_000_000
+        assert 10 <= len(groups) <= 12
+        assert max(groups) * 1000 <= 20_000_000
+
+
+def test_distinct_values_are_stored_once_and_repeated_ones_in_a_dictionary(place: Any) -> None:
+    store = place.open()
+    rows = 100_000
+    table = pa.table({"id": pa.array(range(rows)), "kommune": [f"{i % 5000:04d}" for i in range(rows)]})
+    write(store, "t.parquet", table)
+    with store.open_parquet("t.parquet") as file:
+        group = pq.ParquetFile(file).metadata.row_group(0)
+    distinct, repeated = group.column(0), group.column(1)
+    assert distinct.total_uncompressed_size < 1.05 * 8 * rows
+    assert repeated.total_uncompressed_size < 2 * rows + 50_000
 
 
 def test_a_part_without_rows_keeps_its_schema(place: Any) -> None:

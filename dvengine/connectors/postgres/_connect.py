@@ -26,7 +26,7 @@ from dvengine.connectors.postgres._statement import literal
 __all__ = ["Driver", "Workers", "connect_leader", "conninfo", "session_settings"]
 
 #: Ours, beside libpq's own: all optional, all from the source's settings.
-OWN_OPTIONS = {"batch_bytes": 8 << 20, "lock_timeout": "30s", "timezone": "UTC"}
+OWN_OPTIONS = {"batch_bytes": 4 << 20, "lock_timeout": "30s", "timezone": "UTC"}
 
 
 def conninfo(settings: SourceSettings) -> str:
