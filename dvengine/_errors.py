@@ -57,7 +57,7 @@ class DvengineError(Exception):
 
     Args:
         message: What happened, in one line, without values, SQL or secrets.
-        hint: What to do about it, or None.
+        hint: What to do about it; None takes the class's own, general one.
         retryable: Whether the same call may succeed later; None takes the class's own fact.
 
     Example:
@@ -68,11 +68,12 @@ class DvengineError(Exception):
     """
 
     _retryable: ClassVar[bool] = False
+    _hint: ClassVar[str | None] = None
 
     def __init__(self, message: str, *, hint: str | None = None, retryable: bool | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = self._hint if hint is None else hint
         self.retryable = self._retryable if retryable is None else retryable
 
     def __str__(self) -> str:
@@ -105,6 +106,8 @@ def _rebuild(cls: type[DvengineError], message: str, state: dict[str, Any]) -> D
 
 class InputError(DvengineError, ValueError):
     """The call, a file or a setting is wrong; mend it and call again."""
+
+    _hint = "mend the call, the file or the setting, and call again"
 
 
 class ConfigError(InputError):
@@ -145,6 +148,8 @@ class DescriptorError(InputError):
 class MissingExtra(DvengineError, ImportError):
     """An optional part is not installed; the hint is the line to run."""
 
+    _hint = 'run: pip install "dvengine[all]"'
+
     @classmethod
     def of(cls, extra: str, library: str) -> MissingExtra:
         """Build the error for a library that belongs to one of our extras."""
@@ -154,13 +159,19 @@ class MissingExtra(DvengineError, ImportError):
 class NotFound(DvengineError, FileNotFoundError):
     """The named thing is not there."""
 
+    _hint = "check the name, and where it is looked for"
+
 
 class AccessDenied(DvengineError, PermissionError):
     """The server or store knows us but says no, or does not accept the credentials."""
 
+    _hint = "check the credentials and what they allow; `dvengine doctor` shows where they come from"
+
 
 class Conflict(DvengineError):
     """The target already holds another thing, or another writer won the race."""
+
+    _hint = "choose another target, or see who else writes there"
 
 
 class AlreadyExists(Conflict):
@@ -173,6 +184,8 @@ class Refused(DvengineError):
     Attributes:
         rules: The names of the rules that said no.
     """
+
+    _hint = "change what is to go out, or give a reason where one is taken"
 
     def __init__(
         self,
@@ -193,24 +206,36 @@ class Uncertified(Refused):
 class Unavailable(DvengineError, ConnectionError):
     """A server or a store did not answer, or went away; trying again may help."""
 
+    _hint = "try again later; what was begun has left nothing half done"
+
     _retryable = True
 
 
 class Incomplete(DvengineError):
     """Fewer rows, bytes or parts than the source has; nothing was given out as whole."""
 
+    _hint = "nothing was given out; run it again, and report it if it happens twice"
+
 
 class VerificationFailed(DvengineError):
     """Stored bytes, counts or proofs differ from what the manifest promises."""
+
+    _hint = "do not use these bytes; make them anew from the source"
 
 
 class NotSupported(DvengineError):
     """This back end cannot do that, and dvengine does not imitate it."""
 
+    _hint = "another back end may; the documentation's support table says which"
+
 
 class StreamConsumed(DvengineError, RuntimeError):
     """A single-use stream was read twice."""
 
+    _hint = "read the dataset again; a stream is single-use"
+
 
 class Cancelled(DvengineError):
     """Somebody asked to stop."""
+
+    _hint = "run it again when you want it whole"

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
+import hashlib
+import hmac
 import json
 import os
+import re
 import secrets
 import shutil
 import sys
 import tempfile
+import urllib.parse
+import urllib.request
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -51,6 +57,30 @@ class S3:
         _create_bucket(self.endpoint, self.access_key, self.secret_key, name)
         assert list(obstore.list(self.store(name)).collect()) == []
         return name
+
+    def open_uploads(self, bucket: str, prefix: str = "") -> list[str]:
+        """Ask the server for its unfinished multipart uploads, in a request signed here."""
+        moment = dt.datetime.now(dt.UTC)
+        stamp, day = moment.strftime("%Y%m%dT%H%M%SZ"), moment.strftime("%Y%m%d")
+        query = urllib.parse.urlencode({"prefix": prefix, "uploads": ""}, safe="", quote_via=urllib.parse.quote)
+        empty, scope = hashlib.sha256(b"").hexdigest(), f"{day}/us-east-1/s3/aws4_request"
+        signed = "host;x-amz-content-sha256;x-amz-date"
+        host = self.endpoint.removeprefix("http://")
+        canonical = f"GET\n/{bucket}\n{query}\nhost:{host}\nx-amz-content-sha256:{empty}\nx-amz-date:{stamp}\n\n{signed}\n{empty}"
+        to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+        key = f"AWS4{self.secret_key}".encode()
+        for part in (day, "us-east-1", "s3", "aws4_request"):
+            key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+        signature = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
+        authorization = (
+            f"AWS4-HMAC-SHA256 Credential={self.access_key}/{scope}, SignedHeaders={signed}, Signature={signature}"
+        )
+        request = urllib.request.Request(
+            f"{self.endpoint}/{bucket}?{query}",
+            headers={"x-amz-date": stamp, "x-amz-content-sha256": empty, "Authorization": authorization},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return re.findall(r"<Key>([^<]*)</Key>", answer.read().decode())
 
     def settings(self, bucket: str, prefix: str = "", *, endpoint: str | None = None) -> StoreSettings:
         """Return dvengine's settings for ``s3://bucket/prefix``; another ``endpoint`` (a proxy) when given."""

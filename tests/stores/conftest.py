@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import hashlib
-import hmac
 import re
 import urllib.parse
 import urllib.request
@@ -49,7 +46,7 @@ def _s3_place(s3: S3, bucket: str, endpoint: str | None = None) -> Place:
         "DVENGINE_STORES__TARGET__ACCESS_KEY_ID": s3.access_key,
         "DVENGINE_STORES__TARGET__SECRET_ACCESS_KEY": s3.secret_key,
     }
-    return Place("s3", settings, lambda: open_uploads(s3, bucket, prefix), environ)
+    return Place("s3", settings, lambda: s3.open_uploads(bucket, prefix), environ)
 
 
 def _local_place(folder: Path) -> Place:
@@ -60,31 +57,6 @@ def _local_place(folder: Path) -> Place:
         lambda: [str(path) for path in root.rglob("*") if re.search(r"#\d+$", path.name)],
         {"DVENGINE_STORES__TARGET__URL": f"file://{urllib.parse.quote(str(root))}"},
     )
-
-
-def open_uploads(s3: S3, bucket: str, prefix: str) -> list[str]:
-    """Ask the server for its unfinished multipart uploads, in a request signed here."""
-    moment = dt.datetime.now(dt.UTC)
-    stamp, day = moment.strftime("%Y%m%dT%H%M%SZ"), moment.strftime("%Y%m%d")
-    query = urllib.parse.urlencode({"prefix": prefix, "uploads": ""}, safe="", quote_via=urllib.parse.quote)
-    empty, scope = hashlib.sha256(b"").hexdigest(), f"{day}/us-east-1/s3/aws4_request"
-    signed = "host;x-amz-content-sha256;x-amz-date"
-    host = s3.endpoint.removeprefix("http://")
-    canonical = f"GET\n/{bucket}\n{query}\nhost:{host}\nx-amz-content-sha256:{empty}\nx-amz-date:{stamp}\n\n{signed}\n{empty}"
-    to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    key = f"AWS4{s3.secret_key}".encode()
-    for part in (day, "us-east-1", "s3", "aws4_request"):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-    signature = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
-    authorization = (
-        f"AWS4-HMAC-SHA256 Credential={s3.access_key}/{scope}, SignedHeaders={signed}, Signature={signature}"
-    )
-    request = urllib.request.Request(
-        f"{s3.endpoint}/{bucket}?{query}",
-        headers={"x-amz-date": stamp, "x-amz-content-sha256": empty, "Authorization": authorization},
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return re.findall(r"<Key>([^<]*)</Key>", answer.read().decode())
 
 
 @pytest.fixture(scope="session")
