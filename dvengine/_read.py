@@ -58,7 +58,7 @@ def read_sql(
         partitions: Into how many pieces to cut; None lets the source choose.
         partition_on: A column to cut a query's result on.
         types: Asked-for Arrow types by column; exact, or an error.
-        infinity: What to do with an infinite date or timestamp: an error, null, or the column as text.
+        infinity: What to do with an infinite date or timestamp: an error, null, or every column of dates or timestamps as text.
         settings: `dvengine.config.Settings`; None reads the settings file.
 
     Raises:
@@ -84,7 +84,7 @@ def read_sql(
         partition_on=partition_on,
         partitions=partitions,
         types=dict(types or {}),
-        options={} if infinity == "raise" else {"infinity": infinity},
+        options={} if infinity == "raise" else {"infinity": infinity},  # not every source knows the word
     )
     return from_source(_source(source, settings), request, name=name)
 

@@ -150,6 +150,11 @@ def test_e04_infinity_is_null_or_text_when_asked_for(db):
     assert [table[c].null_count for c in ("fra", "til", "dato")] == [1, 1, 2]
     text = db.read("select til from gyldig order by id", types={"til": pa.string()})
     assert text["til"].to_pylist()[:2] == ["infinity", "2024-12-31 23:00:00+00"]
+    for read in ("gyldig", "select * from gyldig order by id"):
+        spelled = db.read(read, options={"infinity": "string"})
+        assert spelled.schema.types == [pa.int32(), pa.string(), pa.string(), pa.string()]
+        assert spelled["dato"].to_pylist()[:2] == ["infinity", "-infinity"]
+        assert spelled["fra"].to_pylist()[2] == "0044-03-15 00:00:00 BC"
 
 
 def test_e04_bc_and_far_instants_are_exact(db):

@@ -133,7 +133,7 @@ def _finite(
     if not column.infinity_null:
         raise TypeMapError(
             f"column {column.name!r} holds infinity, which is no instant",
-            hint=f'options={{"infinity": "null"}} makes it NULL; {_as_text(column)}',
+            hint=f"infinity='null' makes it NULL, infinity='string' gives such columns as text; {_as_text(column)}",
         )
     made: pa.Array[Any] = pc.if_else(endless, pa.scalar(None, array.type), array)
     return made

@@ -25,7 +25,7 @@ from dvengine.connectors.postgres._types import Column, column
 
 __all__ = ["Postgres"]
 
-_OPTIONS = {"infinity": ("error", "null"), "only": (True, False)}
+_OPTIONS = {"infinity": ("raise", "null", "string"), "only": (True, False)}
 _RESTARTS = 5
 
 
@@ -300,7 +300,7 @@ def _plan(leader: Leader, request: Request, cancel: Cancel, *, pieces: bool) -> 
             _refuse_unknown(request, what, asked - names, names)
         if request.columns is not None and len(wanted) < len(request.columns):
             raise QueryError(f"{request.label}: columns names a column twice")
-        infinity = str(request.options.get("infinity", "error"))
+        infinity = str(request.options.get("infinity", "raise"))
         known = {
             made.name: column(made, request.types.get(made.name), infinity=infinity) for made in declared
         }

@@ -120,6 +120,8 @@ def column(declared: Declared, asked: pa.DataType | None, *, infinity: str) -> C
         TypeMapError: The asked-for type cannot hold the declared one exactly.
     """
     own = _own(declared, infinity_null=infinity == "null")
+    if asked is None and infinity == "string" and own.guard in ("days", "micros"):
+        asked = pa.string()
     if asked is None or asked == own.type:
         return own
     return _asked(declared, own, asked)
