@@ -214,3 +214,13 @@ def test_whatever_is_written_is_read_back(
     open_store("memory://csv").put("x.csv", out.getvalue().encode(encoding))
     back = dv.read_files("memory://csv/x.csv", delimiter=delimiter, encoding=encoding).to_arrow()
     assert [tuple(row.values()) for row in back.to_pylist()] == shown
+
+
+def test_two_files_of_one_folder_are_one_consistent_reading(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("k;v\n1;2\n")
+    (tmp_path / "b.csv").write_text("k;w\n1;3\n")
+    joined = dv.read_files(tmp_path / "a.csv").sql(
+        "select v, w from self join b using (k)", b=dv.read_files(tmp_path / "b.csv")
+    )
+    assert joined.to_arrow().to_pylist() == [{"v": "2", "w": "3"}]
+    assert [step["consistent"] for step in joined.lineage] == [True, True]
