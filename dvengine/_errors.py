@@ -52,6 +52,9 @@ __all__ = [
 ]
 
 
+_context: Any = BaseException.__dict__["__context__"]
+
+
 class DvengineError(Exception):
     """The root: catch this to catch everything that dvengine raises on purpose.
 
@@ -85,6 +88,16 @@ class DvengineError(Exception):
             _rebuild,
             (type(self), self.message, {k: v for k, v in self.__dict__.items() if k != "message"}),
         )
+
+    @property
+    def __context__(self) -> BaseException | None:
+        # Raised `from None`, it hides a driver's error, whose text may hold values, from every reader: also from a logger
+        # that walks the chain itself.
+        return None if self.__suppress_context__ else _context.__get__(self)
+
+    @__context__.setter
+    def __context__(self, error: BaseException | None) -> None:
+        _context.__set__(self, error)
 
     @property
     def kind(self) -> str:

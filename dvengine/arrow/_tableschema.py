@@ -70,8 +70,6 @@ def to_table_schema(
         [{'name': 'kommune', 'type': 'string'}, {'name': 'sats', 'type': 'number', 'dvengine:arrow': {'decimal128': [9, 2]}}]
     """
     check_names(schema.names, what="the table")
-    if "" in schema.names:
-        raise TypeMapError("a column has an empty name", hint="every field of a package needs a name")
     known = categories or {}
     return {"fields": [_field(field, known.get(field.name)) for field in schema], "missingValues": []}
 

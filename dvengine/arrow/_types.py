@@ -30,7 +30,7 @@ __all__ = [
 
 
 def check_names(names: Sequence[str], *, what: str = "the data") -> None:
-    """Raise if a column name occurs twice: no exit but Arrow's own could keep both.
+    """Raise if a column name occurs twice or is empty: no exit but Arrow's own could keep it.
 
     Raises:
         InputError: Lists the names; the hint shows how to alias.
@@ -38,6 +38,11 @@ def check_names(names: Sequence[str], *, what: str = "the data") -> None:
     Example:
         >>> check_names(["id", "navn"])
     """
+    if "" in names:
+        raise InputError(
+            f"{what} has a column without a name",
+            hint="give every column a name, for example with rename_columns",
+        )
     twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise InputError(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import pyarrow as pa
 
 from dvengine import run as _run
-from dvengine._errors import Cancelled, StreamConsumed
+from dvengine._errors import Cancelled, DvengineError, InputError, StreamConsumed
 from dvengine.arrow import BatchStream, check_names, plain_schema, rows_only, unified, with_schema
 from dvengine.connectors import Filter, Request, Scan, Source
 
@@ -206,14 +206,36 @@ class StreamOrigin:
         self._used = False
         self._lock = threading.Lock()
 
+    @contextmanager
+    def _boundary(self) -> Iterator[None]:
+        """Whatever a foreign stream raises becomes ours, without its text: that is not ours to vouch for."""
+        try:
+            yield
+        except DvengineError:
+            raise
+        except Exception as error:  # noqa: BLE001 - anything can hang at the other end
+            raise InputError(
+                f"{self.label!r} could not be read to its end: its stream raised {type(error).__name__}",
+                hint="the details may hold values and are left out; read it on its own to see them",
+            ) from None
+
     def schema(self) -> pa.Schema:
         """Open the object, if need be, and return its schema; reads no rows."""
         with self._lock:
             if self._schema is None:
-                self._first = self._open()
+                with self._boundary():
+                    self._first = self._open()
                 self._schema = plain_schema(self._first.schema)
                 check_names(self._schema.names)
             return self._schema
+
+    def _batches(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        while True:
+            with self._boundary():
+                batch = next(reader, None)
+            if batch is None:
+                return
+            yield batch
 
     def _reader(self) -> pa.RecordBatchReader:
         with self._lock:
@@ -224,7 +246,10 @@ class StreamOrigin:
                 )
             self._used = True
             first, self._first = self._first, None
-        return first if first is not None else self._open()
+        if first is not None:
+            return first
+        with self._boundary():
+            return self._open()
 
     def stream(self, want: Want, run: Run) -> BatchStream:
         """Ask the object for its rows."""
@@ -234,7 +259,7 @@ class StreamOrigin:
         def deliver() -> Iterator[pa.RecordBatch]:
             run.saw(_named("memory", self.label, None, True))
             with self._reader() as reader:
-                yield from shape(iter(reader), want, have, out)
+                yield from shape(self._batches(reader), want, have, out)
 
         return BatchStream(out, deliver())
 

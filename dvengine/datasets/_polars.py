@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import polars as pl
@@ -115,6 +116,18 @@ def batches_of(frame: pl.DataFrame, schema: pa.Schema) -> Iterator[pa.RecordBatc
         return
     for batch in frame.to_arrow().to_batches():
         yield with_schema(batch, schema)
+
+
+@contextmanager
+def boundary() -> Iterator[None]:
+    """Run a Polars plan; what it raises leaves as `mapped` has it. Also a decorator."""
+    try:
+        yield
+    except BaseException as error:
+        other = mapped(error)
+        if other is error:
+            raise
+        raise other from None
 
 
 def mapped(error: BaseException) -> BaseException:

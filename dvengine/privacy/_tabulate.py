@@ -12,13 +12,20 @@ import polars as pl
 
 from dvengine._arguments import typed
 from dvengine._errors import TableError
-from dvengine._events import stage
+from dvengine._events import Span, stage
+from dvengine.datasets import Dataset, from_object
+from dvengine.datasets._polars import boundary
 from dvengine.privacy._structure import Axis, Structure, code_column, hierarchy_of
 
-__all__ = ["Tabulation", "tabulate"]
+__all__ = ["Lineage", "Tabulation", "tabulate"]
 
 #: A table is held whole, with its zeros; beyond this many cells nobody reads it and no proof is in reach.
 _MOST_CELLS = 20_000_000
+#: Rows that wait to be added up while units are counted.
+_AT_ONCE = 1 << 20
+_UNIT, _ROWS = "\1unit", "\1rows"  # names that nobody gives, and that Arrow takes (not so "\0")
+
+Lineage = tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +36,7 @@ class Tabulation:
         frame: The classification columns as text, then the counts (``n``) and the sums; one row for every combination of
             codes, zeros and totals included, in reading order.
         structure: What adds up to what.
+        lineage: What it was counted from: one dictionary a scan, as `Dataset.lineage` has it; empty for frames.
 
     Example:
         >>> tabulate(pl.DataFrame({"sex": ["K", "M", "K"]}), ["sex"])
@@ -37,6 +45,7 @@ class Tabulation:
 
     frame: pl.DataFrame
     structure: Structure
+    lineage: Lineage = ()
 
     @property
     def by(self) -> tuple[str, ...]:
@@ -48,6 +57,7 @@ class Tabulation:
 
     @classmethod
     @typed(TableError)
+    @boundary()
     def from_frame(
         cls,
         frame: Any,
@@ -79,7 +89,7 @@ class Tabulation:
             >>> Tabulation.from_frame(given, ["sex"]).frame["n"].to_list()
             [7, 3, 4]
         """
-        data = _lazy(frame).collect()
+        data, lineage = _whole(frame)
         structure = _structure_of(data.columns, by, measure, tuple(values), hierarchies, total)
         if measure not in data.columns:
             raise TableError(f"there is no column {measure!r}", hint=f"the columns are {data.columns}")
@@ -119,10 +129,11 @@ class Tabulation:
             inner = inner.join(place.filter("leaf").select(name), on=name, how="semi", nulls_equal=True)
         full = _margins(inner, structure, axes)
         _check_given(data, full, structure)
-        return cls(frame=full, structure=structure)
+        return cls(frame=full, structure=structure, lineage=lineage)
 
 
 @typed(TableError)
+@boundary()
 def tabulate(
     data: Any,
     by: Sequence[str],
@@ -156,8 +167,8 @@ def tabulate(
         >>> dict(table.frame.iter_rows())
         {'total': 3, '03': 2, '0301': 2, '11': 1, '1101': 1}
     """
-    lazy = _lazy(data)
-    schema = lazy.collect_schema()
+    source = from_object(data.lazy() if isinstance(data, pl.DataFrame) else data)
+    schema = source.lazy().collect_schema()
     for name, how in (values or {}).items():
         if how != "sum":
             raise TableError(f"{name!r} cannot be aggregated that way", hint="only 'sum' adds up to a total")
@@ -167,35 +178,65 @@ def tabulate(
             )
     structure = _structure_of(schema.names(), by, "n", tuple(values or ()), hierarchies, total, unit=unit)
     with stage("tabulate", "×".join(structure.by)) as span:
-        count = pl.len() if unit is None else pl.col(unit).n_unique()
-        sums = [_wide(name, schema[name]).sum() for name in structure.values]
-        rows = pl.len().alias("\0rows")
-        keys = list(structure.by)
-        cells = (
-            lazy.group_by(keys).agg(count.cast(pl.Int64).alias("n"), rows, *sums).collect(engine="streaming")
-        )
-        span.advance(rows=int(cells["\0rows"].sum()))
+        cells, lineage = _inner(source, schema, structure, unit, span)
         _no_nan(cells, structure.values)
-        if unit is not None:
-            _one_cell_each(lazy, structure, unit, cells)
         texts = [code_column(cells[name], total=total, holds_total=False) for name in structure.by]
-        cells = cells.drop("\0rows").with_columns(texts)
+        cells = cells.with_columns(texts)
         axes = _axes(structure, cells)
         _leaves_only(cells, axes)
-        return Tabulation(frame=_margins(cells, structure, axes), structure=structure)
+        return Tabulation(frame=_margins(cells, structure, axes), structure=structure, lineage=lineage)
 
 
-def _lazy(data: Any) -> pl.LazyFrame:
-    if isinstance(data, pl.LazyFrame):
-        return data
-    if isinstance(data, pl.DataFrame):
-        return data.lazy()
-    from dvengine.datasets._build import from_object
-    from dvengine.datasets._dataset import Dataset
+def _whole(data: Any) -> tuple[pl.DataFrame, Lineage]:
+    if isinstance(data, (pl.DataFrame, pl.LazyFrame)):
+        return data.lazy().collect(), ()
+    source = from_object(data)
+    return source.to_polars(), source.lineage
 
-    dataset = data if isinstance(data, Dataset) else from_object(data)
-    lazy: pl.LazyFrame = dataset.lazy()
-    return lazy
+
+def _inner(
+    source: Dataset, schema: pl.Schema, structure: Structure, unit: str | None, span: Span
+) -> tuple[pl.DataFrame, Lineage]:
+    """Add up the cells that the data hold, in one reading."""
+    keys, values = list(structure.by), list(structure.values)
+    # Categories come as text, the same in every batch; whole numbers are summed in 64 bits, for narrower ones wrap around.
+    needed = [
+        *(pl.col(name).cast(pl.String) if isinstance(schema[name], (pl.Categorical, pl.Enum)) else name for name in keys),
+        *(pl.col(name).cast(pl.Int64) if schema[name].is_integer() else name for name in values),
+    ]  # fmt: skip
+    sums = [pl.col(name).sum() for name in values]
+    if unit is not None:
+        read = source.pipe(lambda rows: rows.select(*needed, pl.col(unit).alias(_UNIT)))
+        pairs = _pairs(read, [*keys, _UNIT], sums, span)
+        _one_cell_each(pairs, structure, unit)
+        cells = pairs.group_by(keys).agg(pl.len().cast(pl.Int64).alias("n"), *sums)
+    else:
+        count = pl.len().cast(pl.Int64).alias("n")
+        read = source.pipe(lambda rows: rows.select(*needed).group_by(keys).agg(count, *sums))
+        cells = read.to_polars()
+        span.advance(rows=int(cells["n"].sum()))
+    return cells, read.lineage
+
+
+def _pairs(read: Dataset, keys: list[str], sums: list[pl.Expr], span: Span) -> pl.DataFrame:
+    """Add up each pair of a cell and a unit.
+
+    Memory: a few times that of the pairs, however many rows there are. Polars' own streaming distinct count keeps every row.
+    """
+    add = [pl.col(_ROWS).sum(), *sums]
+    one = pl.lit(1, pl.Int64).alias(_ROWS)
+    pairs = pl.DataFrame(read.schema.empty_table()).with_columns(one)
+    waiting: list[pl.DataFrame] = []
+    rows = 0
+    with read.batches() as stream:
+        for batch in stream:
+            waiting.append(pl.DataFrame(batch).with_columns(one))
+            rows += batch.num_rows
+            span.advance(rows=batch.num_rows)
+            if rows >= max(_AT_ONCE, pairs.height):
+                pairs = pl.concat([pairs, *waiting], how="vertical_relaxed").group_by(keys).agg(add)
+                waiting, rows = [], 0
+    return pl.concat([pairs, *waiting], how="vertical_relaxed").group_by(keys).agg(add)
 
 
 def _structure_of(
@@ -223,11 +264,6 @@ def _structure_of(
     return structure
 
 
-def _wide(name: str, dtype: pl.DataType) -> pl.Expr:
-    """Sum whole numbers in 64 bits; a narrower sum would wrap around in silence."""
-    return pl.col(name).cast(pl.Int64) if dtype.is_integer() else pl.col(name)
-
-
 def _no_nan(data: pl.DataFrame, values: Sequence[str]) -> None:
     for name in values:
         column = data[name]
@@ -238,20 +274,15 @@ def _no_nan(data: pl.DataFrame, values: Sequence[str]) -> None:
             )
 
 
-def _one_cell_each(lazy: pl.LazyFrame, structure: Structure, unit: str, cells: pl.DataFrame) -> None:
-    distinct, nulls = (
-        lazy.select(pl.col(unit).n_unique().alias("u"), pl.col(unit).null_count().alias("z"))
-        .collect(engine="streaming")
-        .row(0)
-    )
+def _one_cell_each(pairs: pl.DataFrame, structure: Structure, unit: str) -> None:
+    nulls = int(pairs.filter(pl.col(_UNIT).is_null())[_ROWS].sum())
     if nulls:
         raise TableError(
             f"{nulls} row(s) have no {unit!r}",
             hint="a row without a unit cannot be counted as one; leave those rows out, or give them units",
         )
-    if cells.height and int(cells["n"].sum()) != distinct:
-        seen = lazy.select(unit, *structure.by).unique().group_by(unit).len()
-        several = int(seen.filter(pl.col("len") > 1).select(pl.len()).collect(engine="streaming").item())
+    if pairs[_UNIT].n_unique() != pairs.height:
+        several = pairs.group_by(_UNIT).len().filter(pl.col("len") > 1).height
         raise TableError(
             f"{several} unit(s) of {unit!r} fall in more than one cell of {list(structure.by)}, so the counts do not add up",
             hint="make the classification fixed per unit (say, age at one date), or count rows by leaving unit= out",

@@ -70,7 +70,7 @@ def test_p14_a_type_without_counterpart_names_its_column(kind: pa.DataType) -> N
 def test_p14_names_that_occur_twice_or_are_empty_are_refused() -> None:
     with pytest.raises(InputError, match="'id'"):
         to_table_schema(pa.schema([("id", pa.int8()), ("id", pa.int8())]))
-    with pytest.raises(TypeMapError, match="empty name"):
+    with pytest.raises(InputError, match="without a name"):
         to_table_schema(pa.schema([("", pa.int8())]))
 
 

@@ -89,7 +89,7 @@ def _header(store: Store, path: str, options: CsvOptions) -> tuple[list[str], st
         raise InputError(f"{path!r} cannot be unpacked", hint="its name ends in .gz; is it gzip?") from None
     try:
         text = codecs.getincrementaldecoder(_codec(options))().decode(data)
-    except UnicodeDecodeError:
+    except UnicodeError:
         raise _encoding(path, options) from None
     lines = io.StringIO(text, newline="")
     for _ in range(options.skip_rows):
@@ -159,7 +159,7 @@ def batches(
                 yield batch.select(columns)
     except DvengineError:
         raise
-    except UnicodeDecodeError:
+    except UnicodeError:
         raise _encoding(path, options) from None
     except (pa.ArrowException, OSError, EOFError) as error:
         if "Empty CSV file" in str(error):
