@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from dvengine._arguments import typed
 from dvengine._certificate import Certificate
@@ -67,6 +67,11 @@ class Resource:
     def structure(self) -> Structure | None:
         """What adds up to what in a suppressed table."""
         return self.safe.structure if self.safe is not None else None
+
+    @property
+    def lineage(self) -> tuple[Mapping[str, Any], ...]:
+        """What the rows were read or, for a suppressed table, counted from; known once they have been read."""
+        return (self.safe.lineage if self.safe is not None else ()) or self.data.lineage
 
     def fresh(self) -> bool:
         """Whether the certificate was given for exactly the rows that go out; worked out anew from them at each call."""

@@ -144,7 +144,7 @@ def _store(resource: Resource, store: Store, gate: Gate, keys: list[str], stem: 
         schema=schema,
         parts=parts,
         nulls=nulls,
-        lineage=tuple(resource.data.lineage),
+        lineage=resource.lineage,
         certificate=verdict.certificate,
         identity=verdict.identity,
     )

@@ -20,7 +20,7 @@ from dvengine.privacy._proof import Attacker, Proof, prove
 from dvengine.privacy._rules import Threshold
 from dvengine.privacy._structure import Structure
 from dvengine.privacy._system import System, axes_of, below, build_system
-from dvengine.privacy._tabulate import Tabulation
+from dvengine.privacy._tabulate import Lineage, Tabulation
 
 __all__ = ["SafeTable", "suppress"]
 
@@ -49,6 +49,7 @@ class SafeTable:
             hidden, empty text where shown. Why a cell is hidden cannot be read from it.
         structure: What adds up to what; published with the table, so that a stranger can audit it.
         certificate: What was proven. Publish ``certificate.public()`` only: the rest tells primary from secondary.
+        lineage: What it was counted from, as `Tabulation.lineage`; published with the table.
 
     Example:
         >>> counts = pl.DataFrame({"age": ["0-39", "40-66", "67+"], "n": [3, 9, 20]})
@@ -62,6 +63,7 @@ class SafeTable:
     frame: pl.DataFrame
     structure: Structure
     certificate: Certificate
+    lineage: Lineage = ()
 
     @property
     def table_sha256(self) -> str:
@@ -353,4 +355,4 @@ def _finish(
         exact=int(proof.proven.sum()), solver=proof.solver, max_residual=0.0, seed=task.seed,
         seconds=round(time.monotonic() - began, 3), engine=f"dvengine {__version__}",
     )  # fmt: skip
-    return SafeTable(frame=frame, structure=structure, certificate=certificate)
+    return SafeTable(frame=frame, structure=structure, certificate=certificate, lineage=task.table.lineage)

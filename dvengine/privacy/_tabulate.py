@@ -146,7 +146,8 @@ def tabulate(
     """Count rows, or distinct units, in every combination of codes, with all totals and hierarchy levels.
 
     Margins are computed from the full data. A null in a classification column is a category of its own, so that totals
-    always add up. Codes of a hierarchy that the data does not hold become zeros.
+    always add up. Codes of a hierarchy that the data does not hold become zeros. The data are read once; memory grows with the
+    cells and, where they are counted, with the units, not with the rows.
 
     Args:
         data: A Dataset, a Polars frame (eager or lazy), or anything that gives an Arrow stream.

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from published import Target, make_package
 
-from dvengine import DataPackage, DescriptorError, InputError, Refused, open_package, publish, verify
+from dvengine import DataPackage, DescriptorError, InputError, Refused, dataset, open_package, publish, verify
 from dvengine.privacy._rules import Threshold
 from dvengine.privacy._suppress import SafeTable, suppress
 from dvengine.privacy._tabulate import Tabulation, tabulate
@@ -406,3 +406,19 @@ def test_a_number_written_as_text_under_another_name_is_a_number(nothing: Target
     package.add("tabell", safe)
     package.add_view("figur", alt.Chart(filled).mark_text().encode(text="Antall:N"), resource="tabell")
     assert refusal(package, nothing).rules == ("figure-data",)
+
+
+def test_the_manifest_says_where_a_suppressed_table_was_counted_from(memory: Target) -> None:
+    persons = dataset(pl.DataFrame({"k": ["a"] * 9 + ["b"] * 20}), name="personer")
+    safe = suppress(tabulate(persons.pipe(lambda rows: rows), ["k"]), rule=Threshold(5))
+    torn = replace(safe, lineage=({**safe.lineage[0], "consistent": False},))
+    for given, consistent in ((safe, True), (torn, False)):
+        package = open_package_of()
+        package.add("tabell", given)
+        manifest = publish(package, "target", settings=memory.settings).manifest
+        (step,) = manifest.source["lineage"]["tabell"]
+        assert (step["table"], step["consistent"], manifest.consistent) == (
+            "personer",
+            consistent,
+            consistent,
+        )
