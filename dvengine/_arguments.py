@@ -156,9 +156,8 @@ def _said(wanted: Any) -> str:
     if kind in (Sequence, Iterable):
         return "a list" + (f", each {_said(inner[0])}" if inner and _named(inner[0]) else "")
     if kind is Mapping:
-        return "a mapping" + (
-            f" from {_said(inner[0])} to {_said(inner[1])}" if inner and all(map(_named, inner)) else ""
-        )
+        keys = f" from {_said(inner[0])}" if inner and _named(inner[0]) else ""
+        return "a mapping" + keys + (f" to {_said(inner[1])}" if inner and _named(inner[1]) else "")
     return _WORDS.get(kind, f"a {getattr(kind, '__name__', kind)}")
 
 
@@ -184,7 +183,11 @@ def _complaint(value: object, wanted: Any, *, long: bool) -> str:
     if isinstance(value, float) and math.isnan(value):
         return f"must be {_said(wanted)}, not NaN"
     # Of a right container with something else in it, the container is not worth naming; values never are.
-    inside = isinstance(value, Iterable) and not isinstance(value, (str, bytes)) and "each" in _said(wanted)
+    inside = (
+        isinstance(value, Iterable)
+        and not isinstance(value, (str, bytes))
+        and any(word in _said(wanted) for word in ("each", "from"))
+    )
     literal = get_origin(wanted) is Literal and isinstance(value, str)
     return f"must be {_said(wanted)}" + ("" if inside or literal else f", not {type(value).__name__}")
 

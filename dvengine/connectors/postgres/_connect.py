@@ -45,6 +45,11 @@ def conninfo(settings: SourceSettings) -> str:
                 f"{settings.name}: no such option: {name!r}",
                 hint=f"did you mean {close[0]!r}?" if close else "options are libpq's, such as sslmode",
             )
+    size = str(own_option(settings, "batch_bytes"))
+    if not (size.isascii() and size.isdigit() and 0 < int(size) < 1 << 31):
+        raise ConfigError(
+            f"{settings.name}: batch_bytes must be a number of bytes below 2 GiB", hint="for example 4194304"
+        )
     parameters = {name: value for name, value in given.items() if name in known}
     for name, secret in (url.secrets or {}).items():
         if name in known:

@@ -74,6 +74,7 @@ class Postgres:
         self._driver = Driver(settings)
         self._moments: dict[str, Leader] = {}
         self._pinned: Leader | None = None
+        self._over = False
 
     def __repr__(self) -> str:
         return f"Postgres({self.name!r})"
@@ -147,6 +148,7 @@ class Postgres:
             NotSupported: This server does not share a snapshot between connections.
         """
         if self._pinned is not None:
+            self._still()
             yield self
             return
         with self._leader(None, Cancel(), export=True) as leader:
@@ -159,7 +161,10 @@ class Postgres:
             pinned._driver = self._driver
             pinned._pinned = leader
             pinned._moments = {leader.id: leader}
-            yield pinned
+            try:
+                yield pinned
+            finally:
+                pinned._over = True
 
     def check(self) -> dict[str, str]:
         """Connect and return facts that may be shown: version, database, user, whether it is a standby, encryption."""
@@ -176,6 +181,13 @@ class Postgres:
             "encrypted": "yes" if encrypted else "no",
         }
 
+    def _still(self) -> None:
+        if self._over:
+            raise InputError(
+                f"the snapshot of {self.name} has ended",
+                hint="read inside its with block, or begin another snapshot",
+            )
+
     # --- inside -------------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -183,6 +195,7 @@ class Postgres:
         """Plan in a fixed moment; begins again if a table was rewritten between the moment and our lock on it."""
         _check_request(request)
         if self._pinned is not None:
+            self._still()
             planned = _plan(self._pinned, request, cancel, pieces=export)
             if planned.rewritten:
                 raise Unavailable(
