@@ -22,8 +22,8 @@ __all__ = ["Lineage", "Tabulation", "tabulate"]
 #: A table is held whole, with its zeros; beyond this many cells nobody reads it and no proof is in reach.
 _MOST_CELLS = 20_000_000
 #: Rows that wait to be added up while units are counted.
-_AT_ONCE = 1 << 20
-_UNIT, _ROWS = "\1unit", "\1rows"  # names that nobody gives, and that Arrow takes (not so "\0")
+_AT_ONCE = 1 << 22
+_UNIT, _CELL = "\1unit", "\1cell"  # names that nobody gives, and that Arrow takes (not so "\0")
 
 Lineage = tuple[dict[str, Any], ...]
 
@@ -208,9 +208,7 @@ def _inner(
     sums = [pl.col(name).sum() for name in values]
     if unit is not None:
         read = source.pipe(lambda rows: rows.select(*needed, pl.col(unit).alias(_UNIT)))
-        pairs = _pairs(read, [*keys, _UNIT], sums, span)
-        _one_cell_each(pairs, structure, unit)
-        cells = pairs.group_by(keys).agg(pl.len().cast(pl.Int64).alias("n"), *sums)
+        cells = _units(read, structure, unit, sums, span)
     else:
         count = pl.len().cast(pl.Int64).alias("n")
         read = source.pipe(lambda rows: rows.select(*needed).group_by(keys).agg(count, *sums))
@@ -219,25 +217,49 @@ def _inner(
     return cells, read.lineage
 
 
-def _pairs(read: Dataset, keys: list[str], sums: list[pl.Expr], span: Span) -> pl.DataFrame:
-    """Add up each pair of a cell and a unit.
+def _units(read: Dataset, structure: Structure, unit: str, sums: list[pl.Expr], span: Span) -> pl.DataFrame:
+    """Count distinct units in every inner cell, and see to it that each unit falls in one.
 
-    Memory: a few times that of the pairs, however many rows there are. Polars' own streaming distinct count keeps every row.
+    Memory: a few times that of the units, however many rows there are; Polars' own streaming distinct count keeps every row.
     """
-    add = [pl.col(_ROWS).sum(), *sums]
-    one = pl.lit(1, pl.Int64).alias(_ROWS)
-    pairs = pl.DataFrame(read.schema.empty_table()).with_columns(one)
-    waiting: list[pl.DataFrame] = []
-    rows = 0
+    keys = list(structure.by)
+    empty = pl.DataFrame(read.schema.empty_table())
+    cells = empty.select(keys).with_row_index(_CELL)
+    pairs = empty.drop(keys).with_columns(pl.lit(0, pl.UInt32).alias(_CELL))
+    waiting, rows, nulls = [pairs], 0, 0
     with read.batches() as stream:
         for batch in stream:
-            waiting.append(pl.DataFrame(batch).with_columns(one))
+            frame = pl.DataFrame(batch)
+            placed = frame.join(cells, on=keys, how="left", nulls_equal=True)
+            if placed[_CELL].null_count():
+                fresh = frame.select(keys).unique().join(cells, on=keys, how="anti", nulls_equal=True)
+                cells = cells.vstack(fresh.with_row_index(_CELL, offset=cells.height))
+                placed = frame.join(cells, on=keys, how="left", nulls_equal=True)
+            waiting.append(placed.select(pairs.columns))
             rows += batch.num_rows
+            nulls += batch.column(_UNIT).null_count
             span.advance(rows=batch.num_rows)
-            if rows >= max(_AT_ONCE, pairs.height):
-                pairs = pl.concat([pairs, *waiting], how="vertical_relaxed").group_by(keys).agg(add)
-                waiting, rows = [], 0
-    return pl.concat([pairs, *waiting], how="vertical_relaxed").group_by(keys).agg(add)
+            if rows >= max(_AT_ONCE, waiting[0].height):
+                waiting, rows = [_added_up(waiting, sums)], 0
+    pairs = _added_up(waiting, sums)
+    if nulls:
+        raise TableError(
+            f"{nulls} row(s) have no {unit!r}",
+            hint="a row without a unit cannot be counted as one; leave those rows out, or give them units",
+        )
+    if pairs[_UNIT].n_unique() != pairs.height:
+        several = pairs.group_by(_UNIT).len().filter(pl.col("len") > 1).height
+        raise TableError(
+            f"{several} unit(s) of {unit!r} fall in more than one cell of {keys}, so the counts do not add up",
+            hint="make the classification fixed per unit (say, age at one date), or count rows by leaving unit= out",
+        )
+    counted = pairs.group_by(_CELL).agg(pl.len().cast(pl.Int64).alias("n"), *sums)
+    return cells.join(counted, on=_CELL).drop(_CELL)
+
+
+def _added_up(pairs: list[pl.DataFrame], sums: list[pl.Expr]) -> pl.DataFrame:
+    whole = pl.concat([some.lazy() for some in pairs], how="vertical_relaxed")
+    return whole.group_by(_CELL, _UNIT).agg(sums).select(pairs[0].columns).collect(engine="streaming")
 
 
 def _structure_of(
@@ -273,21 +295,6 @@ def _no_nan(data: pl.DataFrame, values: Sequence[str]) -> None:
                 f"{name!r} holds NaN or infinity",
                 hint="they have no sum; make them null or leave the rows out",
             )
-
-
-def _one_cell_each(pairs: pl.DataFrame, structure: Structure, unit: str) -> None:
-    nulls = int(pairs.filter(pl.col(_UNIT).is_null())[_ROWS].sum())
-    if nulls:
-        raise TableError(
-            f"{nulls} row(s) have no {unit!r}",
-            hint="a row without a unit cannot be counted as one; leave those rows out, or give them units",
-        )
-    if pairs[_UNIT].n_unique() != pairs.height:
-        several = pairs.group_by(_UNIT).len().filter(pl.col("len") > 1).height
-        raise TableError(
-            f"{several} unit(s) of {unit!r} fall in more than one cell of {list(structure.by)}, so the counts do not add up",
-            hint="make the classification fixed per unit (say, age at one date), or count rows by leaving unit= out",
-        )
 
 
 def _axes(structure: Structure, cells: pl.DataFrame) -> dict[str, Axis]:
