@@ -124,8 +124,8 @@ class Dataset:
     def lazy(self) -> pl.LazyFrame:
         """Return a Polars lazy frame over the dataset: projection, filters and limit reach the source.
 
-        Each ``collect`` reads anew. Filters that a source can apply exactly go there; Polars filters again in every case. Polars
-        notices Ctrl-C between batches; `pipe` and the other exits stop at once.
+        Each ``collect`` reads anew. Filters that a source can apply exactly go there; Polars filters again in every case. A plan
+        that reads a dataset twice reads it at two moments; `dvengine.snapshot` makes them one, and `pipe` tells in its lineage.
         """
         return _lazy.scan(self._origin, done=self._done)
 

@@ -12,6 +12,7 @@ from polars.io.plugins import register_io_source
 
 from dvengine._errors import InputError
 from dvengine.arrow import BatchStream, check_names
+from dvengine.datasets._interrupt import listen, stopping
 from dvengine.datasets._origins import Origin, Run, TableOrigin, Want, project
 from dvengine.datasets._polars import arrow_schema, batches_of, categories, frame_of, mapped, polars_schema
 from dvengine.datasets._predicates import filters_of
@@ -24,7 +25,7 @@ _current: ContextVar[Run | None] = ContextVar("dvengine_run", default=None)
 #: Runs under way; a plan built outside any run reports its scans to all of them.
 _active: list[Run] = []
 
-_CHUNK_ROWS = 65_536
+_CHUNK_ROWS = 16_384
 
 
 @contextmanager
@@ -48,6 +49,8 @@ def scan(origin: Origin, *, done: Callable[[Run], None]) -> pl.LazyFrame:
         return origin.plan(bound)
     if bound is not None:
         bound.inputs.append(origin)
+    else:
+        listen()
     schema = origin.schema()
     ordered = categories(origin.table) if isinstance(origin, TableOrigin) else {}
     dtypes = polars_schema(schema, ordered)
@@ -64,7 +67,8 @@ def scan(origin: Origin, *, done: Callable[[Run], None]) -> pl.LazyFrame:
             yield frame_of(project(schema, want.columns).empty_table(), ordered)
             return
         empty = True
-        with closing(origin.stream(want, run)) as stream:
+        # A bound run is stopped by its reader; nobody but Ctrl-C stops this one, and its plan keeps the main thread.
+        with nullcontext() if bound else stopping(run.stop), closing(origin.stream(want, run)) as stream:
             for batch in stream:
                 frame = frame_of(batch, ordered)
                 empty = False

@@ -27,7 +27,7 @@ from dvengine.datasets._relay import Relay
 
 __all__ = ["SqlOrigin"]
 
-_BATCH_ROWS = 65_536
+_BATCH_ROWS = 16_384
 #: What DuckDB hands to Arrow as its own bytes.
 _BYTES_ONLY = re.compile(r"\b(BIT|BIGNUM|VARINT|TIME WITH TIME ZONE)\b")
 # Set at opening; the lock comes last, because a statement could otherwise turn the rest on again.

@@ -162,15 +162,20 @@ out = {
     "pipe": lambda: data.pipe(lambda lf: lf.group_by("g").len()).to_arrow(),
     "sql": lambda: data.sql("select count(*) from self").to_arrow(),
     "both": lambda: data.pipe(lambda lf: lf.sort("g")).sql("select count(*) from self").to_arrow(),
+    "lazy": lambda: data.lazy().group_by("g").len().collect(engine="streaming"),
+    "memory": lambda: data.lazy().collect(engine="in-memory"),
 }[sys.argv[2]]
 _ = data.schema
 print("reading", flush=True)
-out()
+try:
+    out()
+finally:
+    print("over")
 """
 ACTIVE = "select count(*) from pg_stat_activity where state = 'active' and datname = current_database() and pid <> pg_backend_pid()"
 
 
-@pytest.mark.parametrize("way", ["pipe", "sql", "both"])
+@pytest.mark.parametrize("way", ["pipe", "sql", "both", "lazy", "memory"])
 def test_ctrl_c_ends_the_plan_and_the_servers_statement(registry: str, way: str) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED, registry, way], stdout=subprocess.PIPE, stderr=subprocess.PIPE
