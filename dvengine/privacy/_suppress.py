@@ -119,7 +119,7 @@ def suppress(
 
     - ``outsider``: counts are not negative.
     - ``rule``: also the threshold, which zeros are shown, and (the worst case) which cells are hidden for their own sake:
-      those lie in [1, t-1], all other hidden cells are at least t.
+      those lie in [1, t-1] (in [0, t-1] below another of them, where zeros are covered), all other hidden cells are at least t.
 
     Not yet protected: sums in ``values`` are hidden wherever their count is, and no sum can then be derived from the lines
     alone, but what an attacker knows of the size of a value (say, that it is not negative and one contributor dominates)
