@@ -10,12 +10,13 @@ import inspect
 import math
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from dvengine._errors import DvengineError, InputError
 
-__all__ = ["typed"]
+__all__ = ["is_whole", "typed"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -91,6 +92,19 @@ class _Unseen(metaclass=_AnyName):
     """What a name stands for that only a type checker imports; nothing is held to it."""
 
 
+def is_whole(made: Any) -> bool:
+    """Whether every field of a dataclass that was made of foreign data is of the type it is annotated with.
+
+    Example:
+        >>> from dataclasses import make_dataclass
+        >>> Row = make_dataclass("Row", [("rows", int)])
+        >>> is_whole(Row(1)), is_whole(Row("1"))
+        (True, False)
+    """
+    hints = get_type_hints(type(made))
+    return all(_fits(getattr(made, field.name), hints[field.name], long=True) for field in fields(made))
+
+
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     unknown: dict[str, Any] = {}
     while True:
@@ -125,7 +139,9 @@ def _fits(value: object, wanted: Any, *, long: bool = False) -> bool:
         return _is_row(value, once=kind is Iterable) and (
             isinstance(value, Iterator) or not inner or all(_fits(one, inner[0], long=long) for one in value)  # type: ignore[attr-defined]
         )
-    if kind is Mapping:
+    if kind is tuple and len(inner) == 2 and inner[1] is Ellipsis:
+        return isinstance(value, tuple) and all(_fits(one, inner[0], long=long) for one in value)
+    if kind in (Mapping, dict):
         return isinstance(value, Mapping) and (
             not inner or all(_fits(k, inner[0]) and _fits(v, inner[1], long=long) for k, v in value.items())
         )

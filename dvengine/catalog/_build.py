@@ -13,12 +13,12 @@ from importlib.resources import files
 from pathlib import Path
 
 from dvengine._arguments import typed
-from dvengine._errors import AccessDenied, Conflict, InputError
+from dvengine._errors import AccessDenied, Conflict, InputError, NotFound
 from dvengine._events import stage
 from dvengine._extras import require
 from dvengine.catalog._links import folder_of
 from dvengine.catalog._load import load
-from dvengine.config import Settings, StoreSettings, load_settings
+from dvengine.config import Settings, StoreSettings, load_settings, local_path
 from dvengine.stores import Store, open_store
 
 __all__ = ["BuiltCatalog", "build_catalog"]
@@ -69,6 +69,7 @@ def build_catalog(
         Conflict: ``out`` holds something that is not a site of ours; it is left alone.
         MissingExtra: The extra ``catalog`` is not installed.
         InputError: ``out`` is the store's own folder or holds it.
+        NotFound: The store is a local folder that is not there.
         AccessDenied: ``out`` cannot be written.
         Unavailable: The store does not answer.
 
@@ -83,12 +84,7 @@ def build_catalog(
         store = (settings or load_settings()).store(store)
     if isinstance(store, StoreSettings):
         store = open_store(store)
-    try:
-        target = Path(out).expanduser().resolve()
-    except (OSError, ValueError, RuntimeError):  # a NUL, a circle of links, an unknown ~user
-        raise InputError(
-            "the site's folder is not a path that can be", hint="name a new or empty folder"
-        ) from None
+    target = local_path(out).resolve()
     _check_target(target, store)
     for library in ("jinja2", "markdown_it"):
         require(library, extra="catalog")
@@ -126,6 +122,12 @@ def build_catalog(
 
 def _check_target(target: Path, store: Store) -> None:
     folder = folder_of(store.url)
+    if (
+        folder is not None and not folder.is_dir()
+    ):  # else a slip of the pen would replace the site by an empty one
+        raise NotFound(
+            f"there is no store in {folder.name!r}", hint="check the path; the first publish makes the folder"
+        )
     if folder is not None and folder.resolve().is_relative_to(target.resolve()):
         raise InputError("the site would replace the store", hint="name another folder, beside the store")
     if target.is_dir():

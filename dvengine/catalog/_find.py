@@ -10,7 +10,7 @@ from dvengine._arguments import typed
 from dvengine._errors import InputError
 from dvengine.catalog._index import Hit
 from dvengine.catalog._open import open_index
-from dvengine.config import Settings, load_settings
+from dvengine.config import Settings, load_settings, local_path
 
 __all__ = ["search"]
 
@@ -52,4 +52,4 @@ def search(
 
 
 def _address(catalog: str | Path) -> str:
-    return str(catalog.expanduser().absolute()) if isinstance(catalog, Path) else catalog
+    return str(local_path(catalog)) if isinstance(catalog, Path) else catalog

@@ -36,6 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         >>> main(["no-such-command"])
         1
     """
+    for name in ("stdout", "stderr"):
+        # Closed by who called us: what is said goes nowhere, and the exit code stands.
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123
     words = list(sys.argv[1:] if arguments is None else arguments)
     output = Output(as_json="--json" in words)
     command = typer.main.get_command(app)
@@ -48,10 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output.error(error)
         return int(Exit.INTERRUPTED)
     except BrokenPipeError:
-        # The reader (head, less) has what it wanted; Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _to_nowhere()
         return 0
     except BaseException as error:  # the one boundary: every error becomes a code and one message
+        if isinstance(error, SystemExit):  # the parser's answer to a closed pipe
+            _to_nowhere()
+            return 0
         if type(error).__name__ == "Exit":
             return int(getattr(error, "exit_code", 0))
         if type(error).__name__ == "Abort":
@@ -66,6 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         output.error(error)
         return int(exit_code(error))
+
+
+def _to_nowhere() -> None:
+    # The reader (head, less) has what it wanted; Python would complain once more when it flushes at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from enum import IntEnum
 from typing import Any
 
-from dvengine._errors import Cancelled, DvengineError, Incomplete, Unavailable, VerificationFailed
+from dvengine._errors import Cancelled, DvengineError, Incomplete, InputError, Unavailable, VerificationFailed
 
 __all__ = ["Exit", "Output", "exit_code"]
 
@@ -56,7 +57,7 @@ class Output:
         if self.as_json:
             self._document({"v": 1, "ok": True, **data})
         else:
-            sys.stdout.write((aligned(data) if text is None else text).rstrip("\n") + "\n")
+            _print((aligned(data) if text is None else text).rstrip("\n") + "\n")
 
     def error(self, error: BaseException) -> None:
         """Print an error. One that is not ours is a bug; its text may hold data, so only its class is shown."""
@@ -71,15 +72,31 @@ class Output:
                 "hint": "set DVENGINE_TRACEBACK=1 to see where; the text may hold data, so look before you share it",
                 "retryable": False,
             }
-        if self.as_json:
-            self._document({"v": 1, "ok": False, "error": fields})
-        else:
-            hint = f"\n  hint: {fields['hint']}" if fields["hint"] else ""
-            sys.stderr.write(f"error: {fields['message']}{hint}\n")
+        with suppress(
+            OSError, InputError
+        ):  # nobody can be told that nobody can be told; the exit code stands
+            if self.as_json:
+                self._document({"v": 1, "ok": False, "error": fields})
+            else:
+                hint = f"\n  hint: {fields['hint']}" if fields["hint"] else ""
+                sys.stderr.write(f"error: {fields['message']}{hint}\n")
+                sys.stderr.flush()
 
     @staticmethod
     def _document(data: Mapping[str, Any]) -> None:
-        sys.stdout.write(json.dumps(data, ensure_ascii=False, allow_nan=False, default=str) + "\n")
+        _print(json.dumps(data, ensure_ascii=False, allow_nan=False, default=str) + "\n")
+
+
+def _print(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:
+        raise InputError(
+            "the result cannot be written to standard output", hint="is the disk that it goes to full?"
+        ) from None
 
 
 def aligned(data: Mapping[str, Any]) -> str:

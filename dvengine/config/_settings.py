@@ -19,7 +19,7 @@ from typing import Any, Literal
 from dvengine._arguments import typed
 from dvengine._errors import ConfigError
 from dvengine.config._secrets import Secret, expand
-from dvengine.config._urls import Url, is_secret
+from dvengine.config._urls import Url, is_secret, local_path
 
 __all__ = ["CatalogSettings", "Settings", "SourceSettings", "StoreSettings", "load_settings"]
 
@@ -102,9 +102,15 @@ class Settings:
             for k in self._environ
             if k.startswith(prefix)
         }
-        listed = self._raw.get(kind, {})
+        listed = self._table(kind)
         known = {name.lower().replace("_", "-") for name in listed}
         return sorted({*listed, *(from_environ - known)})
+
+    def _table(self, kind: str) -> Mapping[str, Any]:
+        listed = self._raw.get(kind, {})
+        if not isinstance(listed, Mapping):
+            raise ConfigError(f"{kind} must be tables", hint=f'write [{kind}.alias], then url = "…" below it')
+        return listed
 
     def source(self, name: str) -> SourceSettings:
         """Resolve a source by alias or URL."""
@@ -122,8 +128,7 @@ class Settings:
         if isinstance(name, Path) or (
             isinstance(name, str) and "://" not in name and ("/" in name or name in (".", ".."))
         ):
-            path = Path(name).expanduser().absolute()
-            return StoreSettings(str(name), Url("file", None, None, None, str(path), {}))
+            return StoreSettings(str(name), Url("file", None, None, None, str(local_path(name)), {}))
         url, row = self._locate("stores", name)
         options = {
             **{k: v for k, v in url.options.items() if k in _PLAIN_STORE_OPTIONS},
@@ -144,9 +149,7 @@ class Settings:
     def catalog(self, name: str) -> CatalogSettings:
         """Resolve a catalogue by alias, URL or local path. One given by address only is ``internal``."""
         if "://" not in name and "/" in name:
-            return CatalogSettings(
-                name, Url("file", None, None, None, str(Path(name).expanduser().absolute()), {})
-            )
+            return CatalogSettings(name, Url("file", None, None, None, str(local_path(name)), {}))
         url, row = self._locate("catalogs", name)
         access = row.get("access", "internal")
         if access not in ("open", "internal", "restricted"):
@@ -172,8 +175,7 @@ class Settings:
         return secret
 
     def _row(self, kind: str, name: str) -> dict[str, Any]:
-        listed = self._raw.get(kind, {})
-        row = listed.get(name, {}) if isinstance(listed, Mapping) else None
+        row = self._table(kind).get(name, {})
         if not isinstance(row, Mapping):
             raise ConfigError(f"{kind} must be tables", hint=f'write [{kind}.alias], then url = "…" below it')
         row = dict(row)
@@ -230,7 +232,7 @@ def load_settings(path: str | Path | None = None) -> Settings:
     """
     named = path or os.environ.get("DVENGINE_SETTINGS")
     candidates = (
-        [Path(named).expanduser()]
+        [local_path(named)]
         if named
         else [Path("dvengine.toml"), Path("~/.config/dvengine/settings.toml").expanduser()]
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from dvengine._errors import ConfigError
 from dvengine.config._secrets import Secret
 
-__all__ = ["Url", "is_secret"]
+__all__ = ["Url", "is_secret", "local_path"]
 
 _SECRET_OPTIONS = (
     "password",
@@ -111,3 +112,23 @@ class Url:
 
     def __repr__(self) -> str:
         return f"Url({str(self)!r})"
+
+
+def local_path(given: str | Path) -> Path:
+    """Return an absolute local path, ``~`` expanded.
+
+    Raises:
+        ConfigError: It cannot be one: a NUL, a user that is not there, more characters than any system takes.
+
+    Example:
+        >>> local_path("/data/fisk")
+        PosixPath('/data/fisk')
+    """
+    try:
+        path = Path(given).expanduser().absolute()
+        path.exists()
+    except (OSError, ValueError, RuntimeError):
+        raise ConfigError(
+            "this is not a path that can be", hint="check the user after ~, and the length"
+        ) from None
+    return path

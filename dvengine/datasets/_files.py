@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 import pyarrow as pa
 
 from dvengine._errors import InputError, NotFound
-from dvengine.config import Settings, load_settings
+from dvengine.config import Settings, load_settings, local_path
 from dvengine.connectors import Request
 from dvengine.connectors.files import CsvOptions, Files, find, hive
 from dvengine.datasets._dataset import Dataset
@@ -111,7 +111,7 @@ def located(file: str | Path, settings: Settings, *, format: Format | None = Non
     elif file in settings.names("stores") and not Path(file).exists():
         store, fixed, pattern = open_store(settings.store(file)), [], ""
     else:
-        path = Path(file).expanduser().absolute()
+        path = local_path(file)
         segments = [_exactly(part) for part in path.parts] if path.exists() else list(path.parts)
         fixed, pattern = _cut(segments, file=path.is_file())
         store = open_store(settings.store(Path(*fixed[:-1])))

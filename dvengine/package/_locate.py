@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dvengine._errors import DvengineError, InputError
-from dvengine.config import Settings, StoreSettings, Url, load_settings
+from dvengine.config import Settings, StoreSettings, Url, load_settings, local_path
 from dvengine.stores import Store, open_store
 
 __all__ = ["Place", "key", "locate", "package_url", "relative"]
@@ -83,7 +83,7 @@ def locate(where: str | Path | Store, *, settings: Settings | None = None) -> Pl
             return _below(settings.store(alias), rest)
         where = Path(where)
     if isinstance(where, Path):
-        return _below(settings.store(where.expanduser().absolute()), "")
+        return _below(settings.store(local_path(where)), "")
     url = Url.parse(where)
     if not url.options and not url.secrets and not url.password:
         known = _known(url, settings)

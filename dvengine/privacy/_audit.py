@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from dvengine._arguments import typed
 from dvengine._errors import InputError, TableError, Uncertified
 from dvengine._events import stage
+from dvengine.datasets._polars import boundary
 from dvengine.privacy._lines import lines_of, rows_below, with_sums
 from dvengine.privacy._probe import Probe
 from dvengine.privacy._proof import Attacker, model_bounds
@@ -58,6 +59,7 @@ class Audit:
 
 
 @typed(TableError)
+@boundary()
 def audit(
     frame: pl.DataFrame,
     structure: Structure,

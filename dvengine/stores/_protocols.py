@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self, runtime_checkable
 
 import pyarrow as pa
 
+from dvengine._arguments import is_whole
 from dvengine._errors import VerificationFailed
 
 __all__ = ["Manifest", "ObjectInfo", "PartReceipt", "PartWriter", "Span", "Store"]
@@ -110,11 +112,20 @@ class Manifest:
             }
             for name in ("files", "overrides"):
                 raw[name] = tuple(raw[name])
-            return cls(**raw)
-        except (ValueError, TypeError, KeyError, AttributeError):
+            manifest = cls(**raw)
+            receipts = [receipt for part in manifest.parts.values() for receipt in part]
+            # Below this line everybody may rely on the shape.
+            if not is_whole(manifest) or not all(map(is_whole, receipts)) or not _is_time(manifest.created):
+                raise ValueError
+            return manifest
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise VerificationFailed(
                 "a manifest cannot be read", hint="the store holds a damaged or foreign file in _dvengine/"
             ) from None
+
+
+def _is_time(text: str) -> bool:
+    return datetime.fromisoformat(text).tzinfo is not None
 
 
 class PartWriter(Protocol):
