@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import html
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from dvengine.connectors import Cancel
@@ -23,7 +25,8 @@ class Read:
         source, table: Names.
         partitions: How many pieces; None where it is not cut.
         snapshot: ``exported``, ``scn``, ``offsets`` or ``none``: how the source keeps one moment.
-        consistent: Whether all pieces see one moment.
+        moment: Which one this look into the source fixed, or None.
+        consistent: Whether all pieces, and all reads of the same source, see one moment.
         reason: Why it is cut as it is, or not consistent.
         pushed, residual: Filters as ``column op``, without values: applied by the source, and left to Polars.
         statements: With every literal masked.
@@ -34,6 +37,7 @@ class Read:
     table: str
     partitions: int | None = None
     snapshot: str = "none"
+    moment: str | None = None
     consistent: bool = True
     reason: str | None = None
     pushed: tuple[str, ...] = ()
@@ -95,11 +99,9 @@ def plan_of(origin: Origin, name: str) -> Plan:
     if isinstance(origin, SourceOrigin):
         return Plan(name=name, reads=(_planned(origin),))
     if isinstance(origin, SqlOrigin):
-        origin.schema()
-        reads = tuple(read for table in origin._tables.values() for read in plan_of(table, name).reads)
-        return Plan(name=name, reads=reads, engine="DuckDB")
+        return Plan(name=name, reads=_asked(origin.wants(), name), engine="DuckDB")
     if isinstance(origin, LazyOrigin):
-        return Plan(name=name, reads=tuple(_piped(origin, name)), engine="Polars")
+        return Plan(name=name, reads=_piped(origin, name), engine="Polars")
     if isinstance(origin, MappedOrigin):
         inner = plan_of(origin.base, name)
         steps = "\n".join(filter(None, (inner.steps, origin.note)))
@@ -107,7 +109,7 @@ def plan_of(origin: Origin, name: str) -> Plan:
     return Plan(name=name, reads=(Read(source="memory", table=origin.label),))
 
 
-def _piped(origin: LazyOrigin, name: str) -> list[Read]:
+def _piped(origin: LazyOrigin, name: str) -> tuple[Read, ...]:
     """Let Polars optimise and run the plan over empty inputs, to see what it asks each input for."""
     run = Run(dry=True)
     plan = origin.plan(run)
@@ -115,14 +117,26 @@ def _piped(origin: LazyOrigin, name: str) -> list[Read]:
     if plan.explain().count("PYTHON SCAN") == len(run.inputs):
         with contextlib.suppress(Exception):  # Python code in the plan may not like empty frames
             plan.collect()
-    wants = run.wants or [(inner, Want()) for inner in run.inputs]
+    return _asked(run.wants or [(inner, Want()) for inner in run.inputs], name)
+
+
+def _asked(wants: Iterable[tuple[Origin, Want]], name: str) -> tuple[Read, ...]:
     reads: list[Read] = []
     for inner, want in wants:
         if isinstance(inner, SourceOrigin):
             reads.append(_planned(replace(inner, request=inner.wanted(want))))
         else:
             reads.extend(plan_of(inner, name).reads)
-    return reads
+    moments = {(read.source, read.moment) for read in reads if read.moment is not None}
+    times = Counter(source for source, _ in moments)
+    return tuple(
+        replace(
+            read, consistent=False, reason=f"read at {times[read.source]} moments; dv.snapshot makes them one"
+        )
+        if times[read.source] > 1
+        else read
+        for read in reads
+    )
 
 
 def _planned(origin: SourceOrigin) -> Read:
@@ -130,7 +144,7 @@ def _planned(origin: SourceOrigin) -> Read:
     with source.open(request, cancel=Cancel()) as scan:
         return Read(
             source=source.name, table=request.label, partitions=len(scan.partitions),
-            snapshot=source.capabilities.snapshot, consistent=scan.consistent, reason=scan.reason,
+            snapshot=source.capabilities.snapshot, moment=scan.snapshot, consistent=scan.consistent, reason=scan.reason,
             pushed=tuple(f"{f.column} {f.op}" for f in request.where if f not in scan.residual),
             residual=tuple(f"{f.column} {f.op}" for f in scan.residual),
             statements=tuple(scan.statements()), rows_estimate=scan.rows_estimate,

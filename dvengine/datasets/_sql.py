@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as pads
 
 from dvengine._errors import (
     Cancelled,
@@ -39,32 +41,53 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
-class _Table:
-    """A dataset as DuckDB sees it: opened anew for each scan, and nothing is read before the first batch is asked for."""
+class _Table(pads.Dataset):
+    """A dataset as DuckDB sees it: opened anew for each scan, and nothing is read before the first batch is asked for.
+
+    DuckDB tells only a pyarrow dataset which columns it needs, and then leaves the filtering to it as well.
+    """
 
     def __init__(self, origin: Origin, run: Run) -> None:
         self._origin, self._run = origin, run
         self.error: BaseException | None = None
 
-    def __arrow_c_schema__(self) -> object:
-        schema: Any = self._origin.schema()
-        return schema.__arrow_c_schema__()
+    @property
+    def schema(self) -> pa.Schema:
+        return self._origin.schema()
 
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        schema = self._origin.schema()
-        reader: Any = pa.RecordBatchReader.from_batches(schema, self._batches())
-        return reader.__arrow_c_stream__(requested_schema)
+    def scanner(self, columns: list[str] | None = None, **options: Any) -> Any:  # type: ignore[override]  # all by name
+        names, condition = self.schema.names, options.get("filter")
+        want = Want(columns=_needed(names, names if columns is None else columns, condition))
+        out = project(self.schema, None if columns is None else tuple(columns))
+        return _Scanner(lambda: pa.RecordBatchReader.from_batches(out, self._batches(want, condition, out)))
 
-    def _batches(self) -> Iterator[pa.RecordBatch]:
+    def _batches(self, want: Want, condition: Any, out: pa.Schema) -> Iterator[pa.RecordBatch]:
+        if self._run.dry:
+            self._run.wants.append((self._origin, want))
+            return
         try:
-            with self._run.opened(self._origin.stream(Want(), self._run)) as stream:
-                yield from stream
+            with self._run.opened(self._origin.stream(want, self._run)) as stream:
+                for batch in stream:
+                    kept = batch if condition is None else batch.filter(condition)
+                    yield kept.select(out.names)
             self._run.check()
         except GeneratorExit:
             raise
         except BaseException as error:
             self.error = error  # the C interface carries only its text
             raise
+
+
+@dataclass(frozen=True)
+class _Scanner:
+    to_reader: Callable[[], pa.RecordBatchReader]
+
+
+def _needed(names: Sequence[str], columns: Sequence[str], condition: Any) -> tuple[str, ...]:
+    """Return the columns to read: those asked for, and any that the condition may name; one too many does no harm."""
+    text = "" if condition is None else str(condition)
+    named = [name for name in names if text and (name in text or not name.isidentifier())]
+    return tuple(name for name in names if name in columns or name in named)
 
 
 def _refused(kind: pa.DataType) -> bool:
@@ -129,6 +152,17 @@ class SqlOrigin:
             self._schema = _restored(plain_schema(found), inputs.values())
         return self._schema
 
+    def wants(self) -> list[tuple[Origin, Want]]:
+        """Run the query over no rows, to see what it asks each table for."""
+        self.schema()
+        run = Run(dry=True)
+        try:
+            with self._open({n: _Table(origin, run) for n, origin in self._tables.items()}) as connection:
+                connection.sql(self._query).fetchall()
+        except duckdb.Error as error:
+            raise _mapped(error) from None
+        return run.wants
+
     def stream(self, want: Want, run: Run) -> BatchStream:
         """Run the query; batches come as DuckDB makes them."""
         schema = self.schema()
@@ -162,7 +196,8 @@ class SqlOrigin:
         except (duckdb.Error, pa.ArrowException, OSError, Cancelled) as error:
             for table in tables.values():
                 if table.error is not None and not isinstance(table.error, Cancelled):
-                    raise table.error from None
+                    told = table.error
+                    raise (_mapped(told) if isinstance(told, pa.ArrowException) else told) from None
             if isinstance(error, DvengineError):
                 raise
             raise _mapped(error) from None

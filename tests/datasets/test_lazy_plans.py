@@ -185,10 +185,15 @@ def test_two_moments_of_one_source_are_not_called_consistent(memory_source: Any)
     twice = data.pipe(lambda lf: lf.join(data.lazy(), on="id"))
     twice.to_arrow()
     assert {scan["consistent"] for scan in twice.lineage} == {False}
+    query = data.sql("select a.id from self a join self b on a.id = b.id")
+    for torn in (twice, query):
+        assert [read.consistent for read in torn.explain().reads] == [False, False]
+        assert "NOT one moment" in str(torn.explain())
     with dv.snapshot(source) as moment:
         pinned = made(moment)
         once = pinned.pipe(lambda lf: lf.join(pinned.lazy(), on="id"))
         once.to_arrow()
+        assert {read.consistent for read in once.explain().reads} == {True}
     assert [(scan["snapshot"], scan["consistent"]) for scan in once.lineage] == [("pinned", True)]
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
+import duckdb
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -153,3 +155,69 @@ def test_a_plan_shows_engine_and_inputs_and_no_literal(memory_source: Any) -> No
     assert "hemmelig" not in f"{plan} {plan!r} {plan._repr_html_()}"
     assert "t from memory-registry" in str(plan)
     assert source.given == 0
+
+
+CONDITIONS = [
+    "i8 = -3", "i64 > 9007199254740992", "u64 >= 18446744073709551615", "dec = 1.10", "dec < 0.0000000002", "dec between -1 and 1.1",
+    "f > 1", "f = 'nan'::double", "f < 0", "s = ''", "s >= 'å'", "s in ('a', 'Å', '')", "s like 'a%'", "b", "not b", "b is null",
+    "d <= date '1600-01-01'", "d = date '9999-12-31'", "t = timestamp '2020-01-01 00:00:00.000001'", "t > timestamp '1970-01-01'",
+    "tz >= timestamptz '2024-03-31 01:00:00+00'", "clock < time '12:00'", "raw = '\\x00\\xFF'::blob", "k = 'b'", "k in ('a', 'b')",
+    "k is null", "s is not null and i8 > 0", "s = 'a' or i8 = 0", "i8 in (0, 1, 2, -3)", "sec = timestamp '2020-01-01'",
+    '"odd (x) ""name" > 1', "list is not null", "pair.x = 1", "pair is null",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_a_condition_means_what_it_means_inside_duckdb(condition: str) -> None:
+    utc, midnight = ZoneInfo("UTC"), dt.datetime(2020, 1, 1)
+    instants = [dt.datetime(2024, 3, 31, hour, tzinfo=utc) for hour in (0, 1, 2)]
+    table = pa.table({
+        "id": range(5),
+        "i8": pa.array([-3, 0, 1, None, 127], pa.int8()),
+        "i64": [2**53, 2**53 + 1, -(2**63), None, 2**63 - 1],
+        "u64": pa.array([2**64 - 1, 0, 1, None, 2**63], pa.uint64()),
+        "dec": pa.array([Decimal("1.10"), Decimal("1e-10"), Decimal("-9999999999999999999999999999.5"), None, Decimal(2)], pa.decimal128(38, 10)),
+        "f": [float("nan"), 1.5, -0.0, None, -1.0],
+        "s": ["", "a", "Å", None, "å"],
+        "b": [True, False, None, True, False],
+        "d": [dt.date(1, 1, 1), dt.date(9999, 12, 31), dt.date(1600, 1, 1), None, dt.date(2024, 2, 29)],
+        "t": [midnight.replace(microsecond=1), dt.datetime(1, 1, 1), dt.datetime(1970, 1, 1), None, dt.datetime(9999, 1, 1)],
+        "tz": pa.array([*instants, None, None], pa.timestamp("us", "Europe/Oslo")),
+        "clock": [dt.time(0), dt.time(23, 59, 59, 999999), None, dt.time(12), dt.time(11, 59)],
+        "raw": [b"\x00\xff", b"", b"\x00", None, b"a"],
+        "k": pa.array(["a", "b", None, "b", "c"]).dictionary_encode(),
+        "sec": pa.array([midnight, None, dt.datetime(1960, 1, 1), None, dt.datetime(2020, 1, 2)], pa.timestamp("s")),
+        'odd (x) "name': [1, 2, 3, None, 0],
+        "list": [[1], [], None, [None], [2]],
+        "pair": [{"x": 1}, {"x": None}, None, {"x": 2}, {"x": 1}],
+    })  # fmt: skip
+    query = f"select id from self where {condition} order by id"
+    with duckdb.connect(":memory:") as inside:
+        inside.execute("set TimeZone = 'UTC'")
+        inside.register("given", table)
+        inside.execute("create table self as select * from given")
+        want = inside.execute(query).fetchall()
+    assert [(row["id"],) for row in dv.dataset(table).sql(query).to_arrow().to_pylist()] == want
+    assert want
+
+
+@pytest.mark.parametrize(
+    ("query", "columns"),
+    [
+        ("select sum(id) as s from self", ("id",)),
+        ("select id from self where kommune = '0301'", ("id", "kommune")),
+        ("select * exclude (sats) from self", ("id", "kommune")),
+        ("select a.id from self a join self b on a.id = b.id", ("id",)),
+    ],
+)
+def test_only_the_columns_that_a_query_needs_are_read(
+    memory_source: Any, query: str, columns: tuple[str, ...]
+) -> None:
+    table = pa.table({"id": [1, 2], "kommune": ["0301", "1103"], "sats": [0.5, 1.5]})
+    source = memory_source(table)
+    data = from_source(source, Request(table="vedtak")).sql(query)
+    data.to_arrow()
+    assert {request.columns for request in source.requests} == {columns}
+    source.requests.clear()
+    data.explain()
+    assert {request.columns for request in source.requests} == {columns}
