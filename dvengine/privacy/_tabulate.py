@@ -25,6 +25,9 @@ _MOST_CELLS = 20_000_000
 _AT_ONCE = 1 << 22
 _UNIT, _CELL = "\1unit", "\1cell"  # names that nobody gives, and that Arrow takes (not so "\0")
 
+#: In what whole numbers are added up: 64 bits wrap around without a word, and Arrow has no wider integer.
+_WIDE = pl.Decimal(38, 0)
+
 Lineage = tuple[dict[str, Any], ...]
 
 
@@ -200,11 +203,12 @@ def _inner(
 ) -> tuple[pl.DataFrame, Lineage]:
     """Add up the cells that the data hold, in one reading."""
     keys, values = list(structure.by), list(structure.values)
-    # Categories come as text, the same in every batch; whole numbers are summed in 64 bits, for narrower ones wrap around.
+    # Categories come as text, the same in every batch.
     needed = [
         *(pl.col(name).cast(pl.String) if isinstance(schema[name], (pl.Categorical, pl.Enum)) else name for name in keys),
-        *(pl.col(name).cast(pl.Int64) if schema[name].is_integer() else name for name in values),
+        *(pl.col(name).cast(_WIDE) if schema[name].is_integer() else name for name in values),
     ]  # fmt: skip
+    whole = [name for name in values if schema[name].is_integer()]
     sums = [pl.col(name).sum() for name in values]
     if unit is not None:
         read = source.pipe(lambda rows: rows.select(*needed, pl.col(unit).alias(_UNIT)))
@@ -214,7 +218,7 @@ def _inner(
         read = source.pipe(lambda rows: rows.select(*needed).group_by(keys).agg(count, *sums))
         cells = read.to_polars()
         span.advance(rows=int(cells["n"].sum()))
-    return cells, read.lineage
+    return _narrow(cells, whole), read.lineage
 
 
 def _units(read: Dataset, structure: Structure, unit: str, sums: list[pl.Expr], span: Span) -> pl.DataFrame:
@@ -325,7 +329,8 @@ def _leaves_only(cells: pl.DataFrame, axes: Mapping[str, Axis]) -> None:
 def _margins(inner: pl.DataFrame, structure: Structure, axes: Mapping[str, Axis]) -> pl.DataFrame:
     """Add up the inner cells along every axis, and lay the result out on the full grid."""
     numbers = [structure.measure, *structure.values]
-    table = inner
+    whole = [name for name in numbers if inner[name].dtype.is_integer()]
+    table = inner.with_columns(pl.col(name).cast(_WIDE) for name in whole)
     for name in structure.by:
         codes = pl.Series(name, list(axes[name].codes), dtype=pl.String)
         below, above = axes[name].lineage()
@@ -337,6 +342,7 @@ def _margins(inner: pl.DataFrame, structure: Structure, axes: Mapping[str, Axis]
             .group_by(keys, maintain_order=True)
             .agg(pl.col(column).sum() for column in numbers)
         )
+    table = _narrow(table, whole)
     if not inner.height:
         return table.clear()
     grid = pl.DataFrame({name: list(axes[name].codes) for name in structure.by[:1]}, schema_overrides={structure.by[0]: pl.String})  # fmt: skip
@@ -347,6 +353,17 @@ def _margins(inner: pl.DataFrame, structure: Structure, axes: Mapping[str, Axis]
     return grid.join(
         table, on=list(structure.by), how="left", nulls_equal=True, maintain_order="left"
     ).with_columns(pl.col(column).fill_null(0) for column in numbers)
+
+
+def _narrow(table: pl.DataFrame, whole: Sequence[str]) -> pl.DataFrame:
+    narrow = table.with_columns(pl.col(name).cast(pl.Int64, strict=False) for name in whole)
+    for name in whole:
+        if narrow[name].null_count() != table[name].null_count():
+            raise TableError(
+                f"a sum of {name!r} has more than 64 bits",
+                hint="cast the column to pl.Decimal(38, 0), which is as exact and wider",
+            )
+    return narrow
 
 
 def _check_given(given: pl.DataFrame, full: pl.DataFrame, structure: Structure) -> None:
