@@ -81,3 +81,29 @@ def test_published_safe_table_is_found_and_shown_with_its_certificate(tmp_path: 
     assert any(
         link.endswith(".parquet") and (page.path.parent / link).resolve().is_file() for link in page.links()
     )
+
+
+def test_the_page_says_which_rule_was_overridden_where_and_why(tmp_path: Path) -> None:
+    package = dv.DataPackage(
+        name="fisk", title="Fisk", license="CC0-1.0", publisher="Demo agency", contact="post@example.org", access="open"
+    )  # fmt: skip
+    package.add("fangst", pl.DataFrame({"art": ["torsk"], "tonn": [12]}))
+    dv.publish(package, tmp_path / "store", reason="Fish are no persons")
+    dv.build_catalog(tmp_path / "store", tmp_path / "site")
+    words = Page(tmp_path / "site" / "packages" / "fisk.html").words
+    assert re.search(r"uncertified-table ?, resource 'fangst' ?: Fish are no persons", words)
+
+
+def test_the_legend_does_not_deny_that_zeros_may_be_covered(tmp_path: Path) -> None:
+    counts = pl.DataFrame(
+        {"r": ["a"] * 5 + ["b"] * 5, "k": list("vwxyz") * 2, "n": [1, 1, 1, 1, 0, *[20] * 5]}
+    )
+    safe = dv.suppress(dv.Tabulation.from_frame(counts, ["r", "k"]), rule=dv.Threshold(5))
+    assert safe.frame.filter(r="a", k="z")["n"].to_list() == [None]
+    package = dv.DataPackage(name="fisk", title="Fisk")
+    package.add("tabell", safe)
+    dv.publish(package, tmp_path / "store")
+    dv.build_catalog(tmp_path / "store", tmp_path / "site")
+    words = Page(tmp_path / "site" / "packages" / "fisk.html").words
+    assert "can be zero only where a sum that it is part of is hidden too" in words
+    assert "every small number stays uncertain" in words
