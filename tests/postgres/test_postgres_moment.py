@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from dvengine import Cancelled, QueryError, Unavailable
+from dvengine import Cancelled, InputError, QueryError, Unavailable
 from dvengine.connectors import Cancel, Filter, Request
+from dvengine.connectors.postgres import _snapshot
 from dvengine.run import each_partition, stream
 
 
@@ -173,8 +174,29 @@ def test_a_pinned_moment_shows_several_tables_as_they_were_together(flytt):
         assert first.read_all().num_rows == 50000
         with moment.pin() as same:
             assert same is moment
-    with pytest.raises(Unavailable):
+    with pytest.raises(InputError, match="has ended"):
         stream(moment, Request(table="antall")).read_all()
+
+
+def test_a_pinned_moment_that_nobody_reads_from_is_ended_by_the_server(flytt):
+    with flytt.source(snapshot_idle="700ms").pin() as moment:
+        assert stream(moment, Request(table="flytt")).read_all().num_rows == 50_000
+        until(lambda: flytt.active() == 0, 10)
+        with pytest.raises(Unavailable):
+            stream(moment, Request(table="flytt")).read_all()
+
+
+def test_a_pinned_moment_stands_while_it_is_read_however_slowly(flytt, monkeypatch):
+    monkeypatch.setattr(_snapshot, "_KEEP_SECONDS", 0.1)
+    source = flytt.source(snapshot_idle="1s", batch_bytes=100_000)
+    with source.pin() as moment, stream(moment, Request(table="flytt"), queue_bytes=1) as slowly:
+        rows, began = 0, time.monotonic()
+        for batch in slowly:
+            rows += batch.num_rows
+            if time.monotonic() - began < 3:
+                time.sleep(0.05)
+        assert rows == 50_000
+        assert time.monotonic() - began > 2
 
 
 def test_nothing_stays_open_after_a_read(flytt):

@@ -23,10 +23,10 @@ from dvengine.connectors._protocols import Cancel
 from dvengine.connectors.postgres._errors import from_connect, from_statement, sqlstate_of
 from dvengine.connectors.postgres._statement import literal
 
-__all__ = ["Driver", "Workers", "connect_leader", "conninfo", "session_settings"]
+__all__ = ["Driver", "Workers", "connect_leader", "conninfo", "own_option", "session_settings"]
 
 #: Ours, beside libpq's own: all optional, all from the source's settings.
-OWN_OPTIONS = {"batch_bytes": 4 << 20, "lock_timeout": "30s", "timezone": "UTC"}
+OWN_OPTIONS = {"batch_bytes": 4 << 20, "lock_timeout": "30s", "snapshot_idle": "2h", "timezone": "UTC"}
 
 
 def conninfo(settings: SourceSettings) -> str:
@@ -78,8 +78,14 @@ def own_option(settings: SourceSettings, name: str) -> Any:
     return settings.options.get(name, settings.url.options.get(name, OWN_OPTIONS[name]))
 
 
-def session_settings(settings: SourceSettings, version: int) -> dict[str, str]:
-    """Return what holds inside each transaction of ours, so that a pooler cannot lose it."""
+def session_settings(settings: SourceSettings, version: int, *, idle: str = "0") -> dict[str, str]:
+    """Return what holds inside each transaction of ours, so that a pooler cannot lose it.
+
+    Args:
+        settings: The source's.
+        version: The server's.
+        idle: How long the server lets the transaction wait between statements; ``0`` is for ever.
+    """
     made = {
         "TimeZone": str(own_option(settings, "timezone")),
         # Output only: the field order in which the user's own literals are read (DMY, MDY) stays the server's.
@@ -92,7 +98,7 @@ def session_settings(settings: SourceSettings, version: int) -> dict[str, str]:
         "synchronize_seqscans": "off",
         "statement_timeout": "0",
         "lock_timeout": str(own_option(settings, "lock_timeout")),
-        "idle_in_transaction_session_timeout": "0",
+        "idle_in_transaction_session_timeout": idle,
         # libpq prints notices to standard error, and a function may put values into them.
         "client_min_messages": "error",
     }
@@ -139,8 +145,8 @@ class Driver:
 class Workers:
     """The driver's connections of one moment: each imports the snapshot once and then reads many partitions."""
 
-    def __init__(self, driver: Driver, snapshot: str | None, version: int) -> None:
-        self._driver, self._snapshot, self._version = driver, snapshot, version
+    def __init__(self, driver: Driver, snapshot: str | None, version: int, *, idle: str = "0") -> None:
+        self._driver, self._snapshot, self._version, self._idle_limit = driver, snapshot, version, idle
         self._settings = driver.settings
         self._idle: list[adbc.AdbcConnection] = []
         self._lock = threading.Lock()
@@ -195,7 +201,7 @@ class Workers:
         return connection
 
     def _begin(self, connection: adbc.AdbcConnection) -> None:
-        settings = session_settings(self._settings, self._version)
+        settings = session_settings(self._settings, self._version, idle=self._idle_limit)
         pairs = ", ".join(f"set_config({literal(k)}, {literal(v)}, true)" for k, v in settings.items())
         try:
             _run(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import difflib
 import re
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,6 +23,8 @@ from dvengine.connectors.postgres._statement import bind, literal, one_statement
 from dvengine.connectors.postgres._types import Declared
 
 __all__ = ["Leader", "Relation"]
+
+_KEEP_SECONDS = 60.0
 
 
 class Relation(NamedTuple):
@@ -44,6 +47,8 @@ class Leader:
         self.why_not_exported: str | None = None
         self._using = threading.RLock()
         self._relations: dict[str, Relation] = {}
+        self._idle = "0"
+        self._asked = time.monotonic()
         self._connection = connect_leader(driver.settings)
         self.version = self._connection.info.server_version
         self.encoding = self._connection.info.parameter_status("server_encoding") or "UTF8"
@@ -51,8 +56,12 @@ class Leader:
 
     # --- the moment ---------------------------------------------------------------------------------------------
 
-    def begin(self, request: Request | None, *, export: bool) -> None:
-        """Lock the table, then fix the moment, then (``export``) let workers share it."""
+    def begin(self, request: Request | None, *, export: bool, idle: str = "0") -> None:
+        """Lock the table, then fix the moment, then (``export``) let workers share it.
+
+        A moment that nobody asked anything of for ``idle`` is ended by the server, which has to keep every row version of it.
+        """
+        self._idle = idle
         # A TRUNCATE that commits between the snapshot and our first touch of the table would read as an empty table,
         # so the lock comes before the snapshot. LOCK TABLE takes none; the first query does.
         lock = (
@@ -67,7 +76,7 @@ class Leader:
             self._begin()
         if export:
             self._export()
-            self.workers = Workers(self._driver, self.snapshot, self.version)
+            self.workers = Workers(self._driver, self.snapshot, self.version, idle=idle)
 
     def _tried(self, lock: str | None, label: str) -> bool:
         """Begin with a lock; say whether the server would not give it."""
@@ -86,7 +95,7 @@ class Leader:
     def _begin(self) -> None:
         local = "".join(
             f"SET LOCAL {name} = {literal(value)};"
-            for name, value in session_settings(self.settings, self.version).items()
+            for name, value in session_settings(self.settings, self.version, idle=self._idle).items()
         )
         self._connection.execute(f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;{local}".encode())
 
@@ -106,9 +115,15 @@ class Leader:
         self._connection.execute("ROLLBACK")
         self._begin()
 
+    def keep(self) -> None:
+        """Show the server, once a minute, that the moment is being read."""
+        if time.monotonic() - self._asked > _KEEP_SECONDS:
+            self.check_alive()
+
     def check_alive(self) -> None:
         """Raise `Unavailable` if the moment's transaction is gone: without its locks a TRUNCATE reads as an empty table."""
         with self._using:
+            self._asked = time.monotonic()
             try:
                 self._connection.execute("select 1")
             except psycopg.Error:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from dvengine._errors import InputError, NotSupported, QueryError, Unavailable
 from dvengine.config import SourceSettings
 from dvengine.connectors._protocols import Cancel, Capabilities, Filter, Partition, Request, Source
-from dvengine.connectors.postgres._connect import Driver, Workers
+from dvengine.connectors.postgres._connect import Driver, Workers, own_option
 from dvengine.connectors.postgres._decode import decode, empty_batches
 from dvengine.connectors.postgres._plan import Plan, make_plan
 from dvengine.connectors.postgres._snapshot import Leader
@@ -54,7 +54,8 @@ class Postgres:
 
     Args:
         settings: Address and password. Options are libpq's, and ours: ``batch_bytes`` (hint for the size of a batch),
-            ``lock_timeout`` (how long to wait for a locked table), ``timezone`` (the session's, default UTC).
+            ``lock_timeout`` (how long to wait for a locked table), ``snapshot_idle`` (after how long the server ends a snapshot that
+            nobody reads from, default ``2h``), ``timezone`` (the session's, default UTC).
 
     Raises:
         ConfigError: An option that is not known; raised at the first connection.
@@ -133,7 +134,10 @@ class Postgres:
                 yield from empty_batches(rows)
             else:
                 with closing(raw):
-                    yield from decode(raw, _columns(token, schema), schema)
+                    for batch in decode(raw, _columns(token, schema), schema):
+                        if leader is not None:
+                            leader.keep()
+                        yield batch
             if leader is not None:
                 leader.check_alive()
         finally:
@@ -151,7 +155,8 @@ class Postgres:
             self._still()
             yield self
             return
-        with self._leader(None, Cancel(), export=True) as leader:
+        idle = str(own_option(self._driver.settings, "snapshot_idle"))
+        with self._leader(None, Cancel(), export=True, idle=idle) as leader:
             if leader.snapshot is None:
                 raise NotSupported(
                     f"{self.name} does not share a snapshot between connections",
@@ -215,13 +220,15 @@ class Postgres:
         )
 
     @contextmanager
-    def _leader(self, request: Request | None, cancel: Cancel, *, export: bool) -> Iterator[Leader]:
+    def _leader(
+        self, request: Request | None, cancel: Cancel, *, export: bool, idle: str = "0"
+    ) -> Iterator[Leader]:
         cancel.check()
         leader = Leader(self._driver)
         try:
             with cancel.waking(leader.cancel):
                 try:
-                    leader.begin(request, export=export)
+                    leader.begin(request, export=export, idle=idle)
                 except Unavailable:
                     cancel.check()  # ours was the hand that stopped it
                     raise
