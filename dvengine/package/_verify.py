@@ -306,7 +306,7 @@ def _certificate(place: Place, opened: OpenedPackage, name: str, report: _Report
     report.check(
         what,
         result.ok,
-        f"audit of {name!r}: {result.exposed} hidden cell(s) can be derived by attacker {attacker!r}",
+        f"audit of {name!r}: {result.exposed} cell(s) can be derived by attacker {attacker!r}, or were not decided in time",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -35,9 +35,10 @@ class Audit:
     """What an attacker can derive from a published table.
 
     Attributes:
-        exposed: How many hidden cells can be derived to within less than the width.
+        exposed: How many hidden cells can be derived to within less than the width, or were not decided in time; and how many
+            cells show a count that the rule, where one is given, forbids.
         hidden: How many cells are hidden.
-        intervals: One row a hidden cell: its codes; ``lower`` and ``upper``, the least and greatest whole value it could have
+        intervals: One row for each of these: its codes; ``lower`` and ``upper``, the least and greatest whole value it could have
             (null: no end); ``ends``, whether these are the ends, or values inside that suffice; and ``exposed``. Private: it is what
             an attacker would compute.
         attacker, width: What was asked.
@@ -51,7 +52,7 @@ class Audit:
 
     @property
     def ok(self) -> bool:
-        """Whether no hidden cell is exposed."""
+        """Whether no cell is exposed."""
         return self.exposed == 0
 
     def __repr__(self) -> str:
@@ -142,9 +143,10 @@ def audit(
             probe, target = _worst_case(
                 keys, structure, counts, hidden, absent, truth, attacker, rule, inside, seed
             )
-        return _decide(
+        found = _decide(
             keys[at], probe, target, ~absent[at], attacker, rule if truth is None else None, width, deadline
         )
+        return found if rule is None else _with_shown(found, keys, counts, rule.primary(counts) & ~hidden)
 
 
 def _read(frame: pl.DataFrame, structure: Structure) -> tuple[pl.DataFrame, Ints, Flags]:
@@ -237,3 +239,11 @@ def _decide(
         attacker=attacker,
         width=width,
     )
+
+
+def _with_shown(found: Audit, keys: pl.DataFrame, counts: Ints, bare: Flags) -> Audit:
+    """Add the cells that need no deriving."""
+    shown = keys.with_columns(
+        lower=pl.Series(counts), upper=pl.Series(counts), ends=pl.lit(True), exposed=pl.lit(True)
+    ).filter(pl.Series(bare))
+    return replace(found, exposed=found.exposed + shown.height, intervals=found.intervals.vstack(shown))

@@ -85,3 +85,11 @@ def test_a_table_with_rows_missing_is_told_not_suppressed() -> None:
     pairs = Tabulation.from_frame(pl.DataFrame({"r": ["a", "b"], "s": ["x", "y"], "n": [3, 9]}), ["r", "s"])
     with pytest.raises(TableError, match="one row for each combination"):
         suppress(Tabulation(frame=pairs.frame.head(7), structure=pairs.structure), rule=FIVE)
+
+
+def test_a_count_that_the_rule_forbids_is_exposed_where_it_is_shown() -> None:
+    frame = pl.DataFrame({"k": ["a", "b", "c", "total"], "n": [3, None, None, 40]})
+    found = audit(frame, Structure(by=("k",)), rule=FIVE)
+    assert (found.ok, found.exposed, found.hidden) == (False, 1, 2)
+    assert found.intervals.filter("exposed").select("k", "lower", "upper").rows() == [("a", 3, 3)]
+    assert audit(frame, Structure(by=("k",))).ok
