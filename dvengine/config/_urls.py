@@ -125,8 +125,12 @@ def local_path(given: str | Path) -> Path:
         PosixPath('/data/fisk')
     """
     try:
+        if "\0" in str(given):
+            raise ValueError
         path = Path(given).expanduser().absolute()
         path.exists()
+    except PermissionError:
+        return path  # it is there; whether we may use it is told where it is used
     except (OSError, ValueError, RuntimeError):
         raise ConfigError(
             "this is not a path that can be", hint="check the user after ~, and the length"

@@ -14,6 +14,7 @@ import pyarrow as pa
 from dvengine._arguments import typed
 from dvengine._errors import InputError
 from dvengine.arrow import BatchStream, unified
+from dvengine.config import Settings
 from dvengine.datasets import _lazy, _sql, _write
 from dvengine.datasets._origins import Origin, Run, TableOrigin, Want
 from dvengine.datasets._plan import Plan, plan_of
@@ -187,7 +188,7 @@ class Dataset:
 
     @typed()
     def write_parquet(
-        self, target: str | Path | Store, *, overwrite: bool = False, settings: Any = None
+        self, target: str | Path | Store, *, overwrite: bool = False, settings: Settings | None = None
     ) -> WriteReceipt:
         """Write Parquet, whole or not at all.
 

@@ -156,6 +156,8 @@ def suppress(
         raise InputError("there is no such attacker", hint="attacker is 'outsider' or 'rule'")
     if not (0 < width < np.inf and time_limit > 0 and symbol):
         raise InputError("width and time_limit must be positive, and symbol not empty", hint="see suppress")
+    if seed < 0:
+        raise InputError("a seed must not be negative", hint="0 is as good as any")
     if STATUS in table.frame.columns:
         raise TableError(
             f"the table has a column named {STATUS!r}", hint="that name is taken for hidden cells; rename it"

@@ -6,7 +6,10 @@ import json
 import logging
 import pickle
 import resource
+import signal
 import socket
+import subprocess
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -384,3 +387,332 @@ def test_certificate_that_no_longer_fits(watch: Watch) -> None:
     )
     assert isinstance(error, dv.Refused)
     assert error.rules
+
+
+# --- beyond what anybody lists: of each kind of malice one test ------------------------------------------------
+
+ODD: tuple[Any, ...] = (None, 0, -1, 1.5, True, "", b"x", [], {}, (), object(), float("nan"), "\0", "æ" * 100_000, Path("x"),
+       ["a", None], {"a": 1}, 10**30, "x\ny", "~nobody-has-this-name/x", {1: 2}, pa.int8(), [b"x"])  # fmt: skip
+
+
+def _calls(folder: Path) -> dict[str, Callable[[Any], object]]:
+    """Return each argument of each public function, as a function of a value for it."""
+    data, table = dv.dataset(COUNTS), dv.Tabulation.from_frame(COUNTS, ["region", "sex"])
+    safe, rule = dv.suppress(table, rule=dv.Threshold(5)), dv.Threshold(5)
+    (folder / "in.csv").write_text("a;b\n1;2\n")
+    url = f"postgresql://u:{PASSWORD}@127.0.0.1:1/db"
+    keys = Settings({"keys": {"k": {"secret": "0123456789abcdef" * 4}}}, environ={})
+
+    def each(
+        function: Callable[..., Any], names: str, *args: Any, **options: Any
+    ) -> dict[str, Callable[[Any], object]]:
+        return {
+            f"{function.__qualname__} {name}": lambda odd, name=name: function(*args, **(options | {name: odd})) for name in names.split()
+        }  # fmt: skip
+
+    return {
+        "read_sql source": lambda odd: dv.read_sql(odd, table="t", settings=EMPTY),
+        "read_sql query": lambda odd: dv.read_sql(url, odd, settings=EMPTY).name,
+        **each(dv.read_sql, "table", url, settings=EMPTY),
+        **each(dv.read_sql, "columns partitions partition_on types infinity settings", url, table="t"),
+        **each(dv.read_sql, "params", url, "select 1", settings=EMPTY),
+        "read_files": lambda odd: dv.read_files(odd, settings=EMPTY),
+        **each(dv.read_files, "format schema delimiter encoding decimal skip_rows hive name settings", str(folder / "in.csv")),
+        **each(dv.dataset, "name", COUNTS),
+        "dataset": lambda odd: dv.dataset(odd).to_arrow(),
+        "batches": lambda odd: list(data.batches(batch_rows=odd)),
+        "head": data.head,
+        "to_pandas": lambda odd: data.to_pandas(dtypes=odd),
+        "pipe": lambda odd: data.pipe(odd).to_arrow(),
+        "pipe's answer": lambda odd: data.pipe(lambda _: odd).to_arrow(),
+        "pipe schema": lambda odd: data.pipe(lambda lf: lf, schema=odd).to_arrow(),
+        "sql": lambda odd: data.sql(odd).to_arrow(),
+        "sql other": lambda odd: data.sql("select * from o", o=odd).to_arrow(),
+        "write_parquet": lambda odd: data.write_parquet("memory://odd/a.parquet" if odd == Path("x") else odd, settings=EMPTY),
+        **each(data.write_parquet, "overwrite settings", "memory://odd/b.parquet"),
+        "tabulate": lambda odd: dv.tabulate(odd, ["sex"]),
+        **each(dv.tabulate, "by unit values hierarchies total", COUNTS, by=["sex"]),
+        "hierarchy": lambda odd: dv.tabulate(COUNTS, ["sex"], hierarchies={"sex": odd}),
+        "from_frame": lambda odd: dv.Tabulation.from_frame(odd, ["sex"]),
+        **each(dv.Tabulation.from_frame, "by measure values hierarchies total", COUNTS, by=["region", "sex"]),
+        "suppress": lambda odd: dv.suppress(odd, rule=rule),
+        **each(dv.suppress, "rule attacker width time_limit seed symbol", table, rule=rule),
+        "Threshold": dv.Threshold,
+        "audit": lambda odd: dv.audit(odd, safe.structure, rule=rule),
+        **each(dv.audit, "structure attacker rule status width", safe.frame, structure=safe.structure, rule=rule),
+        "pseudonymise": lambda odd: dv.pseudonymise(odd, ["sex"], key="k", settings=keys),
+        **each(dv.pseudonymise, "columns key kind domain settings", COUNTS, columns=["sex"], key="k", settings=keys),
+        **each(dv.DataPackage, "name title description license contact publisher access keywords themes language sources", name="a", title="b"),
+        **each(dv.DataPackage(name="a", title="b").add, "title description fields", "odd", COUNTS),
+        "add": lambda odd: dv.DataPackage(name="a", title="b").add(odd, COUNTS),
+        "add data": lambda odd: dv.DataPackage(name="a", title="b").add("odd", odd),
+        "add_view": lambda odd: dv.DataPackage(name="a", title="b").add_view("odd", odd),
+        "publish": lambda odd: dv.publish(odd, "memory://odd", settings=EMPTY),
+        **each(dv.publish, "target catalog reason settings", package(), target="memory://odd"),
+        "open_package": lambda odd: dv.open_package(odd, settings=EMPTY),
+        **each(dv.open_package, "version settings", "memory://odd/fisk"),
+        "verify": lambda odd: dv.verify(odd, settings=EMPTY),
+        **each(dv.verify, "version settings", "memory://odd/fisk"),
+        "search": lambda odd: dv.search(odd, catalog="memory://odd", settings=EMPTY),
+        **each(dv.search, "catalog size filters settings", "x", catalog="memory://odd"),
+        "build_catalog": lambda odd: dv.build_catalog(odd, folder / "site", settings=EMPTY),
+        **each(dv.build_catalog, "out title settings", "memory://odd", out=folder / "site"),
+        "snapshot": lambda odd: dv.snapshot(odd, settings=EMPTY).__enter__(),
+        "subscribe": dv.subscribe,
+        "show_progress": lambda odd: dv.show_progress(odd).stop(),
+        "Settings": Settings,
+    }  # fmt: skip
+
+
+def test_odd_arguments_are_answered_by_errors_of_ours(watch: Watch) -> None:
+    dv.publish(package(), "memory://odd", settings=EMPTY)
+    raised: list[str] = []
+    tried = 0
+    for what, call in _calls(watch.folder).items():
+        for odd in ODD:
+            tried += 1
+            try:
+                call(odd)
+            except dv.DvengineError as error:
+                if not error.hint or PASSWORD in watch.said(error):
+                    raised.append(f"{what}({odd!r:.40}): {error}")
+            except Exception as error:
+                raised.append(f"{what}({odd!r:.40}): {type(error).__name__} {error}")
+    assert tried > 1500
+    assert raised == []
+
+
+def test_foreign_streams_that_break_are_told_without_their_text(watch: Watch) -> None:
+    def broken() -> Iterator[pa.RecordBatch]:
+        yield pa.record_batch({"a": [1]})
+        raise RuntimeError(VALUE)
+
+    def reader() -> dv.Dataset:
+        return dv.dataset(pa.RecordBatchReader.from_batches(pa.schema([("a", pa.int64())]), broken()))
+
+    class Liar:
+        def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+            raise RuntimeError(VALUE)
+
+    made = package()
+    made.add("strøm", reader())
+    for call in (
+        lambda: dv.dataset(Liar()).to_arrow(),
+        lambda: reader().to_arrow(),
+        lambda: reader().pipe(lambda lf: lf).to_arrow(),
+        lambda: reader().sql("select * from self").to_arrow(),
+        lambda: reader().write_parquet(watch.folder / "out"),
+        lambda: dv.tabulate(reader(), ["a"]),
+        lambda: dv.publish(made, watch.folder / "store", settings=EMPTY),
+    ):
+        watch.refuses(dv.InputError, call)
+
+
+def test_used_and_closed_streams(watch: Watch) -> None:
+    used = dv.dataset(COUNTS).batches()
+    list(used)
+    closed = dv.dataset(COUNTS).batches()
+    closed.close()
+    once = dv.dataset(
+        pa.RecordBatchReader.from_batches(COUNTS.to_arrow().schema, COUNTS.to_arrow().to_batches())
+    )
+    once.to_arrow()
+    for call in (
+        used.read_all,
+        used.reader,
+        closed.read_all,
+        partial(list, closed),
+        once.to_arrow,
+        once.sql("select 1 as a from self").to_arrow,
+    ):
+        watch.refuses(dv.StreamConsumed, call)
+
+
+def test_values_that_break_a_plan_are_not_told(watch: Watch) -> None:
+    data = dv.dataset(pl.DataFrame({"s": [VALUE, "1"]}))
+    number = pl.col("s").cast(pl.Int64)
+    for call in (
+        lambda: data.pipe(lambda lf: lf.select(number)).to_arrow(),
+        lambda: data.sql("select s::int as s from self").to_arrow(),
+        lambda: dv.tabulate(data.pipe(lambda lf: lf.select(number)), ["s"]),
+        lambda: dv.tabulate(pl.LazyFrame({"s": [VALUE]}).select(number), ["s"]),
+    ):
+        watch.refuses(dv.InputError, call)
+    (watch.folder / "in.csv").write_text(f"a;b\n{VALUE};2\n")
+    watch.refuses(
+        dv.TypeMapError, lambda: dv.read_files("in.csv", schema={"a": pa.int64()}).to_arrow(), names="'a'"
+    )
+    (watch.folder / "in.csv").write_text(f"a;b\n{VALUE};2;3\n")
+    watch.refuses(dv.InputError, lambda: dv.read_files("in.csv").to_arrow(), names="row 2")
+    (watch.folder / "in.csv").write_text(f"a;b\n{VALUE};2\n")
+    watch.refuses(
+        dv.InputError, lambda: dv.read_files("in.csv", encoding="utf-16").to_arrow(), names="utf-16"
+    )
+
+
+def test_lines_to_skip_beyond_the_file_end_at_once(watch: Watch) -> None:
+    (watch.folder / "in.csv").write_text("a;b\n1;2\n")
+    watch.refuses(dv.InputError, lambda: dv.read_files("in.csv", skip_rows=999_999).to_arrow())
+    watch.refuses(dv.InputError, lambda: dv.read_files("in.csv", skip_rows=10**15).to_arrow())
+
+
+def test_sums_that_no_64_bits_hold_are_refused_and_never_wrap(watch: Watch) -> None:
+    most = pl.DataFrame({"k": ["a", "b"], "u": [1, 2], "v": [2**63 - 1, 1], "n": [2**62, 2**62]})
+    watch.refuses(dv.TableError, lambda: dv.tabulate(most.drop("n"), ["k"], values={"v": "sum"}), names="'v'")
+    watch.refuses(
+        dv.TableError, lambda: dv.tabulate(most.drop("n"), ["k"], unit="u", values={"v": "sum"}), names="'v'"
+    )
+    watch.refuses(dv.TableError, lambda: dv.Tabulation.from_frame(most, ["k"]), names="'n'")
+    exact = dv.tabulate(
+        most.with_columns(pl.col("v").cast(pl.Decimal(38, 0))).drop("n"), ["k"], values={"v": "sum"}
+    )
+    assert exact.frame["v"].to_list() == [2**63, 2**63 - 1, 1]
+
+
+def test_a_snapshot_that_has_ended(watch: Watch, registry: Registry) -> None:
+    with dv.snapshot(registry.url, settings=EMPTY) as moment:
+        person = dv.read_sql(moment, table="person")
+        begun = person.batches()
+    for call in (
+        person.to_arrow,
+        begun.read_all,
+        person.explain,
+        lambda: person.write_parquet(watch.folder / "out"),
+    ):
+        watch.refuses(dv.InputError, call, names="has ended")
+    assert registry.left_open() == 0
+
+
+def test_settings_of_a_source_that_cannot_be(watch: Watch, registry: Registry) -> None:
+    for option in ("frog=1", "batch_bytes=frog", "batch_bytes=0", "sslmode=frog"):
+        source = dv.read_sql(f"{registry.url}?{option}", table="person", settings=EMPTY)
+        watch.refuses(dv.ConfigError, source.to_arrow)
+
+
+@pytest.mark.parametrize("text", ["{", "", "null", "[]", "[" * 100_000, '"x"', "\0"])
+def test_manifest_that_is_none(watch: Watch, text: str) -> None:
+    dv.publish(package(), watch.folder / "store", settings=EMPTY)
+    _manifest(watch).write_text(text)
+    _is_damaged(watch)
+
+
+def test_manifest_with_a_field_of_another_type_or_of_the_future(watch: Watch) -> None:
+    dv.publish(package(), watch.folder / "store", settings=EMPTY)
+    raw = json.loads(_manifest(watch).read_text())
+    part = {"path": None, "rows": "x", "nbytes": None}
+    wrong: list[dict[str, Any]] = [
+        {"format": 99},
+        {"frog": 1},
+        {"created": "yesterday"},
+        {"rows": {"tall": "3"}},
+        {"overrides": ["x"]},
+    ]
+    wrong += [{name: None} for name in raw] + [{name: [7]} for name in raw]
+    wrong += [{"parts": {"tall": [raw["parts"]["tall"][0] | {key: value}]}} for key, value in part.items()]
+    for change in wrong:
+        _manifest(watch).write_text(json.dumps(raw | change))
+        _is_damaged(watch)
+
+
+def _manifest(watch: Watch) -> Path:
+    return watch.folder / "store" / "fisk" / "_dvengine" / "manifest-000001.json"
+
+
+def _is_damaged(watch: Watch) -> None:
+    url = str(watch.folder / "store" / "fisk")
+    watch.refuses(dv.VerificationFailed, lambda: dv.open_package(url, settings=EMPTY), names="manifest")
+    watch.refuses(
+        dv.VerificationFailed, lambda: dv.publish(package(), watch.folder / "store", settings=EMPTY)
+    )
+    assert not dv.verify(url, settings=EMPTY).ok
+    assert dv.build_catalog(watch.folder / "store", watch.folder / "site", settings=EMPTY).problems
+
+
+def test_a_catalogue_of_a_store_that_is_not_there_replaces_no_site(watch: Watch) -> None:
+    dv.publish(package(), watch.folder / "store", settings=EMPTY)
+    dv.build_catalog(watch.folder / "store", watch.folder / "site", settings=EMPTY)
+    watch.refuses(
+        dv.NotFound, lambda: dv.build_catalog(watch.folder / "stoer", watch.folder / "site", settings=EMPTY)
+    )
+
+
+# --- the command line -------------------------------------------------------------------------------------------
+
+
+def cli(words: str, *, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        f"{sys.executable} -m dvengine {words}", shell=True, cwd=cwd, text=True, capture_output=True, check=False, timeout=60, **options
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [("doctor >&-", 0), ("doctor --json >&-", 0), ("doctor --json >/dev/full", 1), ("doctor | true; exit ${PIPESTATUS[0]}", 0),
+     ("verify nope >&- 2>&-", 1), ("verify nope 2>/dev/full", 1), ("verify nope --json <&-", 1)],
+)  # fmt: skip
+def test_closed_and_full_outputs_are_no_bug(tmp_path: Path, words: str, code: int) -> None:
+    done = cli(words, cwd=tmp_path, executable="/bin/bash")
+    assert done.returncode == code
+    assert "bug" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "x",
+        "sources=5",
+        "[sources]\nx=5",
+        "[sources.x]\nurl=5",
+        f'[sources.x]\nurl="postgresql://u:can#{PASSWORD}@h/x"',
+    ],
+)
+def test_settings_file_of_another_shape(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dvengine.cli._main import main
+
+    (tmp_path / "s.toml").write_text(settings)
+    monkeypatch.setenv("DVENGINE_SETTINGS", str(tmp_path / "s.toml"))
+    for words in (
+        ["doctor", "--json"],
+        ["extract", "x", "--table", "t", "--out", str(tmp_path / "out"), "--json"],
+    ):
+        assert main(words) in (1, 3)
+        said = capsys.readouterr().out
+        assert json.loads(said)["v"] == 1
+        assert PASSWORD not in said
+    assert [path.name for path in tmp_path.iterdir()] == ["s.toml"]
+
+
+def test_ctrl_c_in_extract_ends_the_servers_statement_and_leaves_nothing(
+    watch: Watch, registry: Registry
+) -> None:
+    (watch.folder / "q.sql").write_text(
+        f"select g, pg_sleep(0.01)::text, '{LITERAL}' as x from generate_series(1, 100000) g"
+    )
+    words = [
+        sys.executable,
+        "-m",
+        "dvengine",
+        "extract",
+        registry.url,
+        "--query",
+        "q.sql",
+        "--out",
+        str(watch.folder / "out"),
+        "--json",
+    ]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    busy = "select count(*) from pg_stat_activity where datname = current_database() and state = 'active' and query like '%%pg_sleep%%' and pid <> pg_backend_pid()"
+    for _ in range(300):
+        if registry.run(busy) != [(0,)]:
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert json.loads(out)["error"]["kind"] == "Interrupted"
+    assert not [word for word in (LITERAL, "Traceback", registry.url) if word in out + err]
+    assert registry.left_open() == 0
+    assert watch.listing() == {"q.sql"}
