@@ -113,9 +113,7 @@ class _Parts:
 
     def undo(self) -> None:
         """Remove every part; what cannot be removed is not listed by any manifest."""
-        for path in self._written:
-            with contextlib.suppress(DvengineError):
-                self._store.delete(path)
+        _clear(self._store, self._written)
 
 
 def write_parts(
@@ -268,7 +266,11 @@ def _folder(
             origin, facts.append, name, store, lambda number: f"part-{run_id[:8]}-{number:05d}.parquet"
         )
         _still_ours(store, marker)
-        parent = before.version if before else 0
+    except BaseException:
+        _clear(store, [*(receipt.path for receipt in receipts), marker])
+        raise
+    parent = before.version if before else 0
+    try:
         log.commit(
             Manifest(
                 version=parent + 1, parent=parent, run_id=run_id, created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -277,12 +279,10 @@ def _folder(
                 consistent=all(scan["consistent"] for scan in facts[0].lineage),
             )
         )  # fmt: skip
-    except BaseException:
-        for receipt in receipts:
-            with contextlib.suppress(DvengineError):
-                store.delete(receipt.path)
-        with contextlib.suppress(DvengineError):
-            store.delete(marker)
+    except (
+        Conflict
+    ):  # after anything else, Ctrl-C too, the manifest may be there or on its way, and it lists these parts
+        _clear(store, [*(receipt.path for receipt in receipts), marker])
         raise
     done(facts[0])
     with contextlib.suppress(DvengineError):  # the new version stands; what is left over is listed nowhere
@@ -291,6 +291,12 @@ def _folder(
             for part in parts:
                 store.delete(part.path)
     return receipts
+
+
+def _clear(store: Store, paths: Iterable[str]) -> None:
+    for path in paths:
+        with contextlib.suppress(DvengineError):
+            store.delete(path)
 
 
 def _still_ours(store: Store, marker: str) -> None:

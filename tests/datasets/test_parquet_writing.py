@@ -312,3 +312,22 @@ def test_a_job_whose_folder_was_cleared_does_not_commit(tmp_path: Path) -> None:
     with pytest.raises(dv.Conflict, match="another job"):
         dv.dataset(pa.RecordBatchReader.from_batches(ROWS.schema, batches()), name="t").write_parquet(store)
     assert read(store).num_rows == 7
+
+
+@pytest.mark.parametrize("after", [dv.Unavailable("the store does not answer"), KeyboardInterrupt()])
+def test_a_commit_that_may_have_happened_keeps_its_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: BaseException
+) -> None:
+    data = dv.dataset(pa.table({"n": [1, 2, 3]}), name="n")
+    really = CommitLog.commit
+
+    def commit(log: CommitLog, manifest: Any) -> None:
+        really(log, manifest)
+        raise after
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CommitLog, "commit", commit)
+        with pytest.raises(type(after)):
+            data.write_parquet(tmp_path / "n")
+    assert dv.read_files(tmp_path / "n").to_arrow().num_rows == 3
+    assert data.write_parquet(tmp_path / "n", overwrite=True).rows == 3
