@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +10,8 @@ import pyarrow as pa
 from dvengine._errors import InputError
 from dvengine.connectors import Request, Source
 from dvengine.datasets._dataset import Dataset
-from dvengine.datasets._lazy import LazyOrigin
-from dvengine.datasets._origins import SourceOrigin, StreamOrigin, TableOrigin
+from dvengine.datasets._objects import origin_of
+from dvengine.datasets._origins import SourceOrigin
 from dvengine.stores import Store
 
 __all__ = ["from_object", "from_parquet", "from_source"]
@@ -40,43 +39,9 @@ def from_object(obj: Any, *, name: str | None = None) -> Dataset:
         >>> from_object(pa.table({"n": [1]}), name="tall").schema.names
         ['n']
     """
-    label = name or "data"
     if isinstance(obj, Dataset):
         return obj if name in (None, obj.name) else Dataset(obj._origin, name=name)
-    if isinstance(obj, pa.RecordBatch):
-        obj = pa.Table.from_batches([obj])
-    if isinstance(obj, pa.Table):
-        return Dataset(TableOrigin(obj, label))
-    # A library that is not loaded cannot have made the object: so none is imported to find out.
-    if (polars := sys.modules.get("polars")) is not None:
-        if isinstance(obj, polars.LazyFrame):
-            return Dataset(LazyOrigin(lambda: obj, lambda: pa.schema([]), label))
-        if isinstance(obj, polars.Series):
-            obj = obj.to_frame()
-        if isinstance(obj, polars.DataFrame):
-            return _from_polars(obj, label)
-    if (pandas := sys.modules.get("pandas")) is not None:
-        if isinstance(obj, pandas.Series):
-            obj = obj.to_frame(obj.name if obj.name is not None else "value")
-        if isinstance(obj, pandas.DataFrame):
-            from dvengine.arrow._pandas import from_pandas
-
-            return Dataset(TableOrigin(from_pandas(obj), label))
-    if not hasattr(obj, "__arrow_c_stream__"):
-        raise InputError(
-            f"a {type(obj).__name__} cannot be read as a table",
-            hint="give a pandas, Polars, pyarrow or DuckDB table, or any object with __arrow_c_stream__",
-        )
-    again = hasattr(obj, "__len__") or hasattr(obj, "num_rows") or type(obj).__name__ == "DuckDBPyRelation"
-    return Dataset(StreamOrigin(lambda: pa.RecordBatchReader.from_stream(obj), label, again=again))
-
-
-def _from_polars(frame: Any, label: str) -> Dataset:
-    from dvengine.datasets._polars import arrow_schema, batches_of
-
-    schema = arrow_schema(frame.schema, pa.schema([]), {})
-    batches = list(batches_of(frame, schema))
-    return Dataset(TableOrigin(pa.Table.from_batches(batches, schema if schema.names else None), label))
+    return Dataset(origin_of(obj, name or "data"))
 
 
 def from_parquet(

@@ -16,6 +16,7 @@ from dvengine._errors import InputError
 from dvengine.arrow import BatchStream, unified
 from dvengine.config import Settings
 from dvengine.datasets import _lazy, _sql, _write
+from dvengine.datasets._objects import origin_of
 from dvengine.datasets._origins import Origin, Run, TableOrigin, Want
 from dvengine.datasets._plan import Plan, plan_of
 from dvengine.datasets._polars import categories, frame_of, polars_schema
@@ -168,9 +169,9 @@ class Dataset:
             InputError: Columns whose names differ by letter case only, which SQL cannot tell apart.
             TypeMapError: A type that DuckDB does not have, such as a decimal of more than 38 digits.
         """
-        from dvengine.datasets._build import from_object
-
-        tables = {"self": self._origin, **{name: from_object(o)._origin for name, o in others.items()}}
+        tables = {"self": self._origin}
+        for name, other in others.items():
+            tables[name] = other._origin if isinstance(other, Dataset) else origin_of(other, name)
         return Dataset(_sql.SqlOrigin(query, tables, self.name), name=self.name)
 
     @typed()

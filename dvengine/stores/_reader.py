@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pyarrow as pa
 
-from dvengine.stores._protocols import Span
-
-if TYPE_CHECKING:
-    from dvengine.stores._store import ObjectStore
+from dvengine.stores._protocols import Span, Store
 
 __all__ = ["open_ranges"]
 
 _READ_AHEAD = 1 << 20
 
 
-def open_ranges(store: ObjectStore, path: str) -> pa.NativeFile:
+def open_ranges(store: Store, path: str) -> pa.NativeFile:
     """Open an object as a seekable file whose reads are range requests.
 
     A Parquet reader asks for the footer and then for whole column chunks. Small reads are widened to 1 MiB, and those
@@ -28,7 +23,7 @@ def open_ranges(store: ObjectStore, path: str) -> pa.NativeFile:
 class _Ranges:
     closed = False
 
-    def __init__(self, store: ObjectStore, path: str) -> None:
+    def __init__(self, store: Store, path: str) -> None:
         self._store, self._path = store, path
         self._size = store.head(path).nbytes
         self._position = 0
