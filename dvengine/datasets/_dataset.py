@@ -15,7 +15,7 @@ from dvengine._arguments import typed
 from dvengine._errors import InputError
 from dvengine.arrow import BatchStream, unified
 from dvengine.config import Settings
-from dvengine.datasets import _lazy, _sql, _write
+from dvengine.datasets import _lazy, _write
 from dvengine.datasets._objects import origin_of
 from dvengine.datasets._origins import Origin, Run, TableOrigin, Want
 from dvengine.datasets._plan import Plan, plan_of
@@ -169,10 +169,12 @@ class Dataset:
             InputError: Columns whose names differ by letter case only, which SQL cannot tell apart.
             TypeMapError: A type that DuckDB does not have, such as a decimal of more than 38 digits.
         """
+        from dvengine.datasets._sql import SqlOrigin  # brings DuckDB, and pandas with it
+
         tables = {"self": self._origin}
         for name, other in others.items():
             tables[name] = other._origin if isinstance(other, Dataset) else origin_of(other, name)
-        return Dataset(_sql.SqlOrigin(query, tables, self.name), name=self.name)
+        return Dataset(SqlOrigin(query, tables, self.name), name=self.name)
 
     @typed()
     def head(self, n: int = 10) -> pl.DataFrame:

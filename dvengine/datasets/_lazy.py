@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 
 import polars as pl
@@ -107,6 +107,18 @@ class LazyOrigin:
         self._build, self._inputs, self.label = build, inputs, label
         self._declared, self._ordered = declared, ordered
         self._schema: pa.Schema | None = None
+
+    engine = "Polars"
+
+    def wants(self) -> list[tuple[Origin, Want]]:
+        """Let Polars optimise and run the plan over empty inputs, to see what it asks each input for."""
+        run = Run(dry=True)
+        plan = self.plan(run)
+        # A frame that was made outside the function cannot be told to stay dry: then say only what is read.
+        if plan.explain().count("PYTHON SCAN") == len(run.inputs):
+            with suppress(Exception):  # Python code in the plan may not like empty frames
+                plan.collect()
+        return run.wants or [(inner, Want()) for inner in run.inputs]
 
     @property
     def transparent(self) -> bool:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -15,7 +15,7 @@ from dvengine._errors import Cancelled, DvengineError, InputError, StreamConsume
 from dvengine.arrow import BatchStream, check_names, plain_schema, rows_only, unified, with_schema
 from dvengine.connectors import Filter, Request, Scan, Source
 
-__all__ = ["Origin", "Run", "SourceOrigin", "StreamOrigin", "TableOrigin", "Want", "merged"]
+__all__ = ["Engine", "Origin", "Run", "SourceOrigin", "StreamOrigin", "TableOrigin", "Want", "merged"]
 
 Lineage = tuple[dict[str, Any], ...]
 
@@ -130,6 +130,21 @@ class Origin(Protocol):
 
     def stream(self, want: Want, run: Run) -> BatchStream:
         """Start one reading. Nothing is opened before the first batch is asked for."""
+        ...
+
+
+@runtime_checkable
+class Engine(Origin, Protocol):
+    """An origin that runs a plan over other origins.
+
+    Attributes:
+        engine: What runs it, by name.
+    """
+
+    engine: str
+
+    def wants(self) -> list[tuple[Origin, Want]]:
+        """Return what the plan asks each input for; reads no rows."""
         ...
 
 

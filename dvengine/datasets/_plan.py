@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import html
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from dvengine.connectors import Cancel
-from dvengine.datasets._lazy import LazyOrigin
 from dvengine.datasets._mapped import MappedOrigin
-from dvengine.datasets._origins import Origin, Run, SourceOrigin, Want
-from dvengine.datasets._sql import SqlOrigin
+from dvengine.datasets._origins import Engine, Origin, SourceOrigin, Want
 
 __all__ = ["Plan", "Read", "plan_of"]
 
@@ -98,26 +95,13 @@ def plan_of(origin: Origin, name: str) -> Plan:
     """Plan the read of one origin."""
     if isinstance(origin, SourceOrigin):
         return Plan(name=name, reads=(_planned(origin),))
-    if isinstance(origin, SqlOrigin):
-        return Plan(name=name, reads=_asked(origin.wants(), name), engine="DuckDB")
-    if isinstance(origin, LazyOrigin):
-        return Plan(name=name, reads=_piped(origin, name), engine="Polars")
+    if isinstance(origin, Engine):
+        return Plan(name=name, reads=_asked(origin.wants(), name), engine=origin.engine)
     if isinstance(origin, MappedOrigin):
         inner = plan_of(origin.base, name)
         steps = "\n".join(filter(None, (inner.steps, origin.note)))
         return replace(inner, steps=steps)
     return Plan(name=name, reads=(Read(source="memory", table=origin.label),))
-
-
-def _piped(origin: LazyOrigin, name: str) -> tuple[Read, ...]:
-    """Let Polars optimise and run the plan over empty inputs, to see what it asks each input for."""
-    run = Run(dry=True)
-    plan = origin.plan(run)
-    # A frame that was made outside the function cannot be told to stay dry: then say only what is read.
-    if plan.explain().count("PYTHON SCAN") == len(run.inputs):
-        with contextlib.suppress(Exception):  # Python code in the plan may not like empty frames
-            plan.collect()
-    return _asked(run.wants or [(inner, Want()) for inner in run.inputs], name)
 
 
 def _asked(wants: Iterable[tuple[Origin, Want]], name: str) -> tuple[Read, ...]:

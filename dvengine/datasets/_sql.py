@@ -97,6 +97,8 @@ def _refused(kind: pa.DataType) -> bool:
 class SqlOrigin:
     """A query over other datasets."""
 
+    engine = "DuckDB"
+
     def __init__(self, query: str, tables: Mapping[str, Origin], label: str) -> None:
         self._query, self._tables, self.label = query, tables, label
         self._schema: pa.Schema | None = None
