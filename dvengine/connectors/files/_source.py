@@ -162,7 +162,9 @@ class Files:
         if not any(name in folders for name in names):
             return batch
         columns = [
-            pa.array([folders[name]] * batch.num_rows, pa.string()) if name in folders else batch.column(name)
+            pa.repeat(pa.scalar(folders[name], pa.string()), batch.num_rows)
+            if name in folders
+            else batch.column(name)
             for name in names
         ]
         return pa.RecordBatch.from_arrays(columns, names=names)
