@@ -118,7 +118,7 @@ def local_path(given: str | Path) -> Path:
     """Return an absolute local path, ``~`` expanded.
 
     Raises:
-        ConfigError: It cannot be one: a NUL, a user that is not there, more characters than any system takes.
+        ConfigError: It cannot be one: a NUL, a user that is not there, links in a circle, more characters than any system takes.
 
     Example:
         >>> local_path("/data/fisk")
@@ -129,10 +129,11 @@ def local_path(given: str | Path) -> Path:
             raise ValueError
         path = Path(given).expanduser().absolute()
         path.exists()
+        path.resolve()
     except PermissionError:
         return path  # it is there; whether we may use it is told where it is used
     except (OSError, ValueError, RuntimeError):
         raise ConfigError(
-            "this is not a path that can be", hint="check the user after ~, and the length"
+            "this is not a path that can be", hint="check the user after ~, its links, and its length"
         ) from None
     return path

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, S3Store
 
 from dvengine._errors import ConfigError
-from dvengine.config import Secret, StoreSettings, load_settings
+from dvengine.config import Secret, StoreSettings, load_settings, local_path
 from dvengine.stores._faults import boundary
 from dvengine.stores._paths import checked
 from dvengine.stores._store import ObjectStore
@@ -59,7 +59,7 @@ def _folder(settings: StoreSettings) -> tuple[Any, str, Path | None]:
             "a file URL has no host",
             hint="write file:///an/absolute/path, with three slashes, or just the path",
         )
-    root = Path(settings.url.path or "/").resolve()
+    root = local_path(settings.url.path or "/").resolve()
     if root.exists() and not root.is_dir():
         raise ConfigError(
             f"{root.name!r} is a file, and a store is a folder", hint="name the folder around it"

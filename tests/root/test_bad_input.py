@@ -550,6 +550,28 @@ def test_values_that_break_a_plan_are_not_told(watch: Watch) -> None:
     )
 
 
+def test_quote_that_is_never_closed_swallows_no_rows(watch: Watch) -> None:
+    for text in ('"a;b\n1;2\n', 'a;b\n1;"2\n3;4\n5;6\n', 'a\n"1\n2\n', 'a;b\n1;"2\n3;4'):
+        (watch.folder / "in.csv").write_text(text)
+        watch.refuses(dv.InputError, lambda: dv.read_files("in.csv").to_arrow())
+        (watch.folder / "in.csv").unlink()
+    (watch.folder / "whole.csv").write_text('a;b\n1;"2\n3"\n5;"6\n"\n')
+    assert dv.read_files("whole.csv").to_arrow()["b"].to_pylist() == ["2\n3", "6\n"]
+
+
+def test_one_file_is_read_whatever_lies_beside_it(watch: Watch) -> None:
+    (watch.folder / "in.csv").write_text("a;b\n1;2\n")
+    (watch.folder / "round").symlink_to(watch.folder / "and-round")
+    (watch.folder / "and-round").symlink_to(watch.folder / "round")
+    assert dv.read_files("in.csv").to_arrow().num_rows == 1
+    for call in (
+        lambda: dv.dataset(COUNTS).write_parquet(watch.folder / "round" / "x"),
+        lambda: dv.search("x", catalog="./round", settings=EMPTY),
+        lambda: dv.build_catalog("memory://none", "./round", settings=EMPTY),
+    ):
+        watch.refuses(dv.ConfigError, call)
+
+
 def test_lines_to_skip_beyond_the_file_end_at_once(watch: Watch) -> None:
     (watch.folder / "in.csv").write_text("a;b\n1;2\n")
     watch.refuses(dv.InputError, lambda: dv.read_files("in.csv", skip_rows=999_999).to_arrow())

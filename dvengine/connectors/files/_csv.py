@@ -104,7 +104,7 @@ def _header(store: Store, path: str, options: CsvOptions) -> tuple[list[str], st
     delimiter = options.delimiter or max(";\t,", key=first.count)
     lines.seek(start)
     try:
-        names = next(csv.reader(lines, delimiter=delimiter))
+        names = next(csv.reader(lines, delimiter=delimiter, strict=True))
     except csv.Error:  # its text is general, but a cell of 128 kB or a NUL is no header
         raise InputError(
             f"the header of {path!r} cannot be read", hint="check delimiter, quotes and skip_rows"
@@ -145,7 +145,7 @@ def batches(
     parse = pacsv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=ragged)
     convert = pacsv.ConvertOptions(
         column_types=schema,
-        include_columns=columns or names[:1],
+        include_columns=list(dict.fromkeys([*columns, names[-1]])),
         null_values=[""],
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
@@ -153,10 +153,21 @@ def batches(
         true_values=["true", "True", "TRUE", "1"],
         false_values=["false", "False", "FALSE", "0"],
     )
+    last: object = None
     try:
         with _bytes(store, path) as stream:
             for batch in pacsv.open_csv(stream, read, parse, convert):
+                last = batch.column(names[-1])[-1].as_py() if batch.num_rows else last
                 yield batch.select(columns)
+        if (
+            isinstance(last, str)
+            and ("\n" in last or "\r" in last)
+            and not _ends_in_quote(store, path, options)
+        ):
+            raise InputError(
+                f"{path!r} ends inside a quoted cell, which holds the rows after its opening quote",
+                hint="the cell that has a line break in it lacks its closing quote",
+            )
     except DvengineError:
         raise
     except UnicodeError:
@@ -165,6 +176,16 @@ def batches(
         if "Empty CSV file" in str(error):
             return  # a header without a line break, and no rows
         raise _mapped(error, path, options, bad, names) from None
+
+
+def _ends_in_quote(store: Store, path: str, options: CsvOptions) -> bool:
+    """Whether the last cell was closed. Arrow takes the end of the file for a closing quote, and rows would be lost."""
+    decoder = codecs.getincrementaldecoder(_codec(options))()
+    tail = ""
+    with _bytes(store, path) as stream:
+        while data := stream.read(_BLOCK_BYTES):
+            tail = (tail + decoder.decode(data)).rstrip("\r\n")[-1:]
+    return tail == '"'
 
 
 def _mapped(

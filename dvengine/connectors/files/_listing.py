@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 
 from dvengine._errors import InputError, NotFound
 from dvengine.stores import CommitLog, Store
@@ -44,6 +45,10 @@ def matcher(pattern: str) -> re.Pattern[str]:
     return re.compile(out, re.DOTALL)
 
 
+_MAGIC = re.compile(r"[*?[]")
+_ESCAPED = re.compile(r"\[([*?[])\]")
+
+
 def find(store: Store, folder: str, pattern: str) -> list[str]:
     """Return the keys below ``folder`` that match, in order; what an unfinished write left is not there.
 
@@ -53,7 +58,14 @@ def find(store: Store, folder: str, pattern: str) -> list[str]:
         NotFound: Nothing matches.
     """
     wanted = matcher(pattern)
-    listed = [info.path for info in store.list(folder)]
+    listed: list[str] = []
+    exact = _ESCAPED.sub(r"\1", pattern)
+    if _MAGIC.search(_ESCAPED.sub("", pattern)):
+        listed = [info.path for info in store.list(folder)]
+    else:  # one file: what else lies in its folder, and below, is not looked at
+        with suppress(NotFound):
+            listed = [store.head(exact).path]
+        listed += [info.path for info in store.list(f"{folder}/_dvengine" if folder else "_dvengine")]
     beside = [info.path for info in store.list("_dvengine")] if folder else []
     managed = {path.rpartition("_dvengine/")[0].rstrip("/") for path in [*listed, *beside] if _is_log(path)}
     visible = {prefix: _parts(store, prefix) for prefix in managed}
