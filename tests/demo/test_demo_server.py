@@ -15,7 +15,6 @@ from dvengine import Conflict, subscribe
 from dvengine.demo import Fasit, prepare
 from dvengine.demo._server import _Cluster
 
-
 pytestmark = pytest.mark.service  # starts its own server
 
 

@@ -62,7 +62,9 @@ class S3:
         """Ask the server for its unfinished multipart uploads, in a request signed here."""
         moment = dt.datetime.now(dt.UTC)
         stamp, day = moment.strftime("%Y%m%dT%H%M%SZ"), moment.strftime("%Y%m%d")
-        query = urllib.parse.urlencode({"prefix": prefix, "uploads": ""}, safe="", quote_via=urllib.parse.quote)
+        query = urllib.parse.urlencode(
+            {"prefix": prefix, "uploads": ""}, safe="", quote_via=urllib.parse.quote
+        )
         empty, scope = hashlib.sha256(b"").hexdigest(), f"{day}/us-east-1/s3/aws4_request"
         signed = "host;x-amz-content-sha256;x-amz-date"
         host = self.endpoint.removeprefix("http://")
@@ -72,9 +74,7 @@ class S3:
         for part in (day, "us-east-1", "s3", "aws4_request"):
             key = hmac.new(key, part.encode(), hashlib.sha256).digest()
         signature = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
-        authorization = (
-            f"AWS4-HMAC-SHA256 Credential={self.access_key}/{scope}, SignedHeaders={signed}, Signature={signature}"
-        )
+        authorization = f"AWS4-HMAC-SHA256 Credential={self.access_key}/{scope}, SignedHeaders={signed}, Signature={signature}"
         request = urllib.request.Request(
             f"{self.endpoint}/{bucket}?{query}",
             headers={"x-amz-date": stamp, "x-amz-content-sha256": empty, "Authorization": authorization},
