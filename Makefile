@@ -40,7 +40,7 @@ test: $(FULL) ## Run every test and doctest against real servers; says at the en
 	@$(PYTEST) -q
 
 quick: export DVENGINE_REQUIRE_SERVICES := 0
-quick: lint type ## Check style and types, run the tests that need no server (under a minute)
+quick: lint type ## Check style and types, run the tests that need no server (about a minute on two free cores)
 	@$(PYTEST) -q -m "not slow and not service"
 
 contract: $(FULL) ## Run the contract suite: every connector, store and index against its promises
@@ -65,11 +65,13 @@ clean: ## Remove what was built and cached, but not .venv
 
 # The stamps carry a checksum of what was asked for, so a second call does nothing, and a changed file does something.
 $(FULL): | $(BIN)/uv
+	@echo 'installing into $(VENV) …'
 	@$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[all,dev,bench]'
 	@rm -f $(VENV)/.full-* $(VENV)/.demo-*
 	@touch $(FULL) $(DEMO)
 
 $(DEMO): | $(BIN)/uv
+	@echo 'installing into $(VENV) …'
 	@$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[demo]'
 	@rm -f $(VENV)/.full-* $(VENV)/.demo-*
 	@touch $(DEMO)
@@ -77,5 +79,6 @@ $(DEMO): | $(BIN)/uv
 $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "$(PYTHON) is too old or not there: dvengine needs Python >= 3.11 (make PYTHON=/path/to/python3.11)" >&2; exit 1; }
+	@echo 'making $(VENV) …'
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
