@@ -3,40 +3,42 @@
 from __future__ import annotations
 
 import inspect
+import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dvengine._errors import InputError, NotFound
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from dvengine.datasets._dataset import Dataset
     from dvengine.package._model import DataPackage
 
 __all__ = ["load_package"]
 
+_CSV_KEYS = ("schema", "delimiter", "encoding", "decimal")
 _RESOURCE_KEYS = {
-    "name",
-    "title",
-    "description",
-    "fields",
-    "files",
-    "source",
-    "table",
-    "query",
-    "tabulate",
-    "suppress",
+    "name", "title", "description", "fields", "files", *_CSV_KEYS, "source", "table", "query", "tabulate", "suppress",
+}  # fmt: skip
+#: What a file can say of a step; the rest of the function's arguments are made here.
+_STEP_KEYS = {
+    "tabulate": {"by", "unit", "hierarchies", "values", "total"},
+    "suppress": {"threshold", "attacker", "width", "time_limit", "seed", "symbol"},
 }
+_DECIMAL = re.compile(r"decimal\((\d{1,2}), ?(\d{1,2})\)")
+_TYPE_NAMES = ("boolean", "date", "datetime", "decimal(12,2)", "integer", "number", "string")
 
 
 def load_package(path: Path) -> DataPackage:
     """Build a `DataPackage` from a ``package.toml``.
 
-    Top-level keys are `DataPackage`'s arguments. Each ``[[resources]]`` names ``files`` (a pattern), or ``source`` with
-    ``table`` or ``query``; with ``[resources.tabulate]`` (``by``, ``unit``, ``hierarchies`` as CSV files of child,parent) it
-    becomes a table of counts, and with ``[resources.suppress]`` (``threshold``, ``attacker``) a suppressed one. Paths are
-    relative to the file.
+    Top-level keys are `DataPackage`'s arguments. Each ``[[resources]]`` names ``files`` (a pattern, with
+    ``[resources.schema]`` for the types of CSV columns), or ``source`` with ``table`` or ``query``; with
+    ``[resources.tabulate]`` (``by``, ``unit``, ``hierarchies`` as CSV files of child,parent) and ``[resources.suppress]``
+    (``threshold``, ``attacker``) it becomes a suppressed table of counts. Paths are relative to the file.
 
     Raises:
         NotFound: No such file.
@@ -83,30 +85,85 @@ def _known(function: Callable[..., Any], given: Mapping[str, Any], where: str) -
 def _check(resource: Any) -> None:
     if not isinstance(resource, Mapping):
         raise InputError("resources are tables", hint="begin each with [[resources]]")
-    name = resource.get("name", "(unnamed)")
-    unknown = sorted(set(resource) - _RESOURCE_KEYS)
-    if unknown:
-        raise InputError(
-            f"resource {name!r} has unknown keys: {', '.join(unknown)}",
-            hint="known: " + ", ".join(sorted(_RESOURCE_KEYS)),
-        )
+    where = f"resource {resource.get('name', '(unnamed)')!r}"
+    _only(resource, _RESOURCE_KEYS, where)
     if "name" not in resource:
         raise InputError("a resource has no name", hint='name = "…" below its [[resources]]')
-    if ("files" in resource) == ("source" in resource):
-        raise InputError(
-            f"resource {name!r} needs either files or source",
-            hint='files = "data/*.parquet", or source = "alias"',
-        )
-    for key in ("tabulate", "suppress"):
+    _check_origin(resource, where)
+    for key, known in _STEP_KEYS.items():
         if not isinstance(resource.get(key, {}), Mapping):
             raise InputError(
-                f"resource {name!r}: {key} is a table of its own", hint=f"write [resources.{key}] below it"
+                f"{where}: {key} is a table of its own", hint=f"write [resources.{key}] below it"
             )
+        _only(resource.get(key, {}), known, f"{key} of {where}")
     if "suppress" in resource and "tabulate" not in resource:
         raise InputError(
-            f"resource {name!r} has suppress without tabulate",
-            hint="add [resources.tabulate] with by = [...]",
+            f"{where} has suppress without tabulate", hint="add [resources.tabulate] with by = [...]"
         )
+    if "tabulate" not in resource:
+        return
+    if not resource["tabulate"].get("by"):
+        raise InputError(f"{where}: tabulate needs by", hint='by = ["region", …]')
+    if "suppress" not in resource:
+        raise InputError(
+            f"{where} is tabulated but not suppressed", hint="add [resources.suppress] with threshold = 5"
+        )
+
+
+def _check_origin(resource: Mapping[str, Any], where: str) -> None:
+    if ("files" in resource) == ("source" in resource):
+        raise InputError(
+            f"{where} needs either files or source", hint='files = "data/*.parquet", or source = "alias"'
+        )
+    if "files" in resource:
+        if wrong := [key for key in ("table", "query") if key in resource]:
+            raise InputError(
+                f"{where} has files, which have no {wrong[0]}", hint="source goes with table or query"
+            )
+        _schema(resource, where)
+        return
+    source = resource["source"]
+    if not isinstance(source, str):
+        raise InputError(f"{where}: source is text", hint='source = "alias"')
+    if wrong := [key for key in _CSV_KEYS if key in resource]:
+        raise InputError(f"{where}: {wrong[0]} belongs to files", hint="a source knows its own types")
+    if ("table" in resource) == ("query" in resource):
+        # An address is not repeated: it may hold a password.
+        is_file = "://" not in source and ("/" in source or source.lower().endswith((".csv", ".parquet")))
+        raise InputError(
+            f"{where} has a source and needs either table or query with it",
+            hint=f'for files: files = "{source}"' if is_file else 'table = "person", or query = "person.sql"',
+        )
+
+
+def _only(given: Mapping[str, Any], known: Collection[str], where: str) -> None:
+    if unknown := sorted(set(given) - set(known)):
+        raise InputError(
+            f"{where} has unknown keys: {', '.join(unknown)}", hint="known: " + ", ".join(sorted(known))
+        )
+
+
+def _schema(resource: Mapping[str, Any], where: str) -> dict[str, pa.DataType]:
+    """Return the Arrow types that ``[resources.schema]`` names."""
+    named = resource.get("schema", {})
+    if not isinstance(named, Mapping):
+        raise InputError(f"{where}: schema is a table of its own", hint="write [resources.schema] below it")
+    return {column: _type(name, f"{where}, column {column!r}") for column, name in named.items()}
+
+
+def _type(name: Any, where: str) -> pa.DataType:
+    import pyarrow as pa
+
+    simple: dict[str, pa.DataType] = {
+        "boolean": pa.bool_(), "date": pa.date32(), "datetime": pa.timestamp("us"), "integer": pa.int64(),
+        "number": pa.float64(), "string": pa.string(),
+    }  # fmt: skip
+    if isinstance(name, str) and name in simple:
+        return simple[name]
+    decimal = _DECIMAL.fullmatch(name) if isinstance(name, str) else None
+    if decimal and 1 <= int(decimal[1]) <= 38 and int(decimal[2]) <= int(decimal[1]):
+        return pa.decimal128(int(decimal[1]), int(decimal[2]))
+    raise InputError(f"{where}: no such type", hint="known: " + ", ".join(_TYPE_NAMES))
 
 
 def _made(resource: Mapping[str, Any], base: Path) -> Any:
@@ -123,28 +180,21 @@ def _made(resource: Mapping[str, Any], base: Path) -> Any:
             hint='for example hierarchies = {region = "regions.csv"}',
         )
     hierarchies = {column: _hierarchy(base / file) for column, file in files.items()}
-    by = wanted.pop("by", None)
-    if not by:
-        raise InputError(f"resource {resource['name']!r}: tabulate needs by", hint='by = ["region", …]')
-    _known(dv.tabulate, wanted, f"tabulate of resource {resource['name']!r}")
-    table = dv.tabulate(data, by, hierarchies=hierarchies or None, **wanted)
-    if "suppress" not in resource:
-        raise InputError(
-            f"resource {resource['name']!r} is tabulated but not suppressed",
-            hint="add [resources.suppress] with threshold = 5",
-        )
+    table = dv.tabulate(data, wanted.pop("by"), hierarchies=hierarchies or None, **wanted)
     options = dict(resource["suppress"])
-    rule = dv.Threshold(options.pop("threshold", 5))
-    _known(dv.suppress, {"rule": rule, **options}, f"suppress of resource {resource['name']!r}")
-    return dv.suppress(table, rule=rule, **options)
+    return dv.suppress(table, rule=dv.Threshold(options.pop("threshold", 5)), **options)
 
 
 def _read(resource: Mapping[str, Any], base: Path) -> Dataset:
     import dvengine as dv
 
     if "files" in resource:
-        pattern = str(resource["files"])
-        return dv.read_files(pattern if "://" in pattern else str(base / pattern))
+        given = resource["files"]
+        patterns = given if isinstance(given, list) else [given]
+        files = [pattern if "://" in pattern else str(base / pattern) for pattern in map(str, patterns)]
+        options = {key: resource[key] for key in _CSV_KEYS if key in resource and key != "schema"}
+        schema = _schema(resource, f"resource {resource['name']!r}")
+        return dv.read_files(files if isinstance(given, list) else files[0], schema=schema or None, **options)
     query = resource.get("query")
     if query is not None and str(query).endswith(".sql"):
         query = base / str(query)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import dvengine as dv
+from dvengine.cli._job import load_package
 from dvengine.cli._main import main
 
 HEAD = """
@@ -106,7 +107,23 @@ def test_verify_of_a_damaged_package_exits_4(job, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        (("threshold = 5", "threshold = 5\nfrog = 1"), "frog"),
+        (
+            ("threshold = 5", "threshold = 5\nfrog = 1"),
+            "suppress of resource 'sykefravaer' has unknown keys: frog",
+        ),
+        (("threshold = 5", 'rule = "threshold(5)"'), "unknown keys: rule"),
+        (("threshold = 5", 'table = "x"'), "unknown keys: table"),
+        (('unit = "person_id"', 'data = "x"'), "unknown keys: data"),
+        (('by = ["region", "kjonn"]', 'bye = ["region", "kjonn"]'), "unknown keys: bye"),
+        (('files = "people.csv"', 'source = "people.csv"'), 'files = "people.csv"'),
+        (('files = "people.csv"', 'source = "registry"'), "needs either table or query"),
+        (
+            ('files = "people.csv"', 'source = "registry"\ntable = "person"\ndelimiter = ";"'),
+            "belongs to files",
+        ),
+        (('files = "people.csv"', 'files = "people.csv"\ntable = "person"'), "no table"),
+        (('files = "people.csv"', 'files = "people.csv"\nschema = { kjonn = "text" }'), "decimal(12,2)"),
+        (('files = "people.csv"', 'files = "people.csv"\nencoding = 8'), "encoding"),
         (('files = "people.csv"', 'files = "nobody-*.csv"'), "nobody"),
         (('files = "people.csv"', 'files = "people.csv"\nsource = "x"'), "either"),
         (('by = ["region", "kjonn"]', 'by = ["region", "sex"]'), "sex"),
@@ -128,3 +145,47 @@ def test_every_mistake_names_itself_exits_1_and_writes_nothing(job, tmp_path, ca
     error = json.loads(capsys.readouterr().out)["error"]
     assert word in error["message"] + (error["hint"] or "")
     assert not store.exists() or not [path for path in store.rglob("*") if path.is_file()]
+
+
+def test_csv_columns_get_the_types_that_the_description_gives_them(tmp_path):
+    (tmp_path / "tall.csv").write_text(
+        "kode|antall|belop|dag|tid|andel|ja\n0301|12|1 000,50|2025-01-02|2025-01-02 03:04:05|0,5|true\n".replace(
+            " 000", "000"
+        ),
+        "latin-1",
+    )
+    path = tmp_path / "package.toml"
+    path.write_text(
+        """
+name = "tall"
+title = "Tall"
+[[resources]]
+name = "tall"
+files = ["tall.csv"]
+delimiter = "|"
+encoding = "latin-1"
+decimal = ","
+[resources.schema]
+kode = "string"
+antall = "integer"
+belop = "decimal(12,2)"
+dag = "date"
+tid = "datetime"
+andel = "number"
+ja = "boolean"
+""",
+        "utf-8",
+    )
+    table = load_package(path).resources["tall"].data.to_arrow()
+    assert [str(kind) for kind in table.schema.types] == [
+        "string", "int64", "decimal128(12, 2)", "date32[day]", "timestamp[us]", "double", "bool",
+    ]  # fmt: skip
+    assert table.to_pylist()[0]["kode"] == "0301"
+    assert str(table.to_pylist()[0]["belop"]) == "1000.50"
+
+
+def test_a_table_that_is_not_suppressed_is_told_before_anything_is_read(job):
+    text = job.read_text("utf-8").replace("[resources.suppress]\nthreshold = 5", "")
+    job.write_text(text.replace("people.csv", "not-there.csv"), "utf-8")
+    with pytest.raises(dv.InputError, match="tabulated but not suppressed"):
+        load_package(job)
