@@ -43,6 +43,9 @@ def extract(
     partition_on: Annotated[
         str | None, typer.Option(help="Column to cut on, where rows cannot be cut by place.")
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what is there, in one step.")
+    ] = False,
     progress: ProgressMode = "auto",
     as_json: Json = False,
 ) -> None:
@@ -55,7 +58,7 @@ def extract(
             source, query, table=table, params=_params(param), columns=columns.split(",") if columns else None,
             partitions=partitions, partition_on=partition_on,
         )  # fmt: skip
-        receipt = data.write_parquet(out)
+        receipt = data.write_parquet(out, overwrite=overwrite)
     seconds = time.monotonic() - began
     Output(as_json=as_json).result(
         {

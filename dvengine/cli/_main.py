@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
@@ -24,6 +25,26 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        from dvengine import __version__
+
+        Output(as_json=False).result({}, text=f"dvengine {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_say_version, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Hold the options that stand before a command."""
+
+
 _commands.register(app)
 _catalog.register(app)
 _demo.register(app)
@@ -63,6 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if type(error).__name__ == "Abort":
             output.error(KeyboardInterrupt())
             return int(Exit.INTERRUPTED)
+        if type(error).__name__ == "NoArgsIsHelpError":  # no command: its message is the help
+            output.result({}, text=error.format_message())  # type: ignore[attr-defined]
+            return int(Exit.REFUSED)
         if hasattr(error, "format_message"):  # the parser's own: a wrong option, a missing argument
             from dvengine._errors import InputError
 

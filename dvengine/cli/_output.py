@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -62,7 +63,7 @@ class Output:
     def error(self, error: BaseException) -> None:
         """Print an error. One that is not ours is a bug; its text may hold data, so only its class is shown."""
         if isinstance(error, DvengineError):
-            fields = error.to_dict()
+            fields: dict[str, Any] = error.to_dict()
         elif isinstance(error, KeyboardInterrupt):
             fields = {"kind": "Interrupted", "message": "interrupted", "hint": None, "retryable": True}
         else:
@@ -72,6 +73,7 @@ class Output:
                 "hint": "set DVENGINE_TRACEBACK=1 to see where; the text may hold data, so look before you share it",
                 "retryable": False,
             }
+        fields |= {key: _as_options(fields[key]) for key in ("message", "hint")}
         with suppress(
             OSError, InputError
         ):  # nobody can be told that nobody can be told; the exit code stands
@@ -85,6 +87,21 @@ class Output:
     @staticmethod
     def _document(data: Mapping[str, Any]) -> None:
         _print(json.dumps(data, ensure_ascii=False, allow_nan=False, default=str) + "\n")
+
+
+#: The library's hints speak of arguments; whoever types commands has options.
+_OPTIONS = (
+    (re.compile(r"\boverwrite=True\b"), "--overwrite"),
+    (re.compile(r"\breason=(?:'…')?"), '--reason "…"'),
+    (re.compile(r'\btable="([\w.]+)"'), r"--table \1"),
+    (re.compile(r"\ba query or table=(?=$|[ ,;])"), "--query or --table"),
+)
+
+
+def _as_options(text: str | None) -> str | None:
+    for argument, option in _OPTIONS:
+        text = argument.sub(option, text) if text else text
+    return text
 
 
 def _print(text: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from dvengine import _errors
 from dvengine.cli._commands import _params
 from dvengine.cli._main import main
-from dvengine.cli._output import Exit, exit_code
+from dvengine.cli._output import Exit, Output, exit_code
 
 COMMANDS = [["extract"], ["publish"], ["verify"], ["catalog", "build"], ["search"], ["doctor"], ["demo"]]
 
@@ -162,3 +162,56 @@ def test_closed_pipe_is_not_an_error():
         check=False,
     )
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("words", [[], ["catalog"]], ids=["dvengine", "catalog"])
+def test_no_command_shows_the_help_and_speaks_of_no_error(words, capsys):
+    assert main(words) == Exit.REFUSED
+    captured = capsys.readouterr()
+    assert "Usage: dvengine" in captured.out
+    assert "error" not in captured.out + captured.err
+
+
+def test_version_is_told(capsys):
+    import dvengine as dv
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"dvengine {dv.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("hint", "shown"),
+    [
+        ("overwrite=True replaces it", "--overwrite replaces it"),
+        ("or override with reason='…', which is shown", 'or override with --reason "…", which is shown'),
+        ('for a whole table: table="person"', "for a whole table: --table person"),
+        ('table = "person", or query = "person.sql"', 'table = "person", or query = "person.sql"'),
+    ],
+)
+def test_hints_speak_of_options(hint, shown, capsys):
+    Output(as_json=True).error(_errors.InputError("no", hint=hint))
+    assert json.loads(capsys.readouterr().out)["error"]["hint"] == shown
+
+
+def test_extract_replaces_only_when_told_to(tmp_path, monkeypatch, capsys):
+    import pyarrow as pa
+
+    import dvengine as dv
+
+    monkeypatch.setattr(dv, "read_sql", lambda *_, **__: dv.dataset(pa.table({"n": [1]})), raising=False)
+    words = [
+        "extract",
+        "r",
+        "--table",
+        "t",
+        "--out",
+        str(tmp_path / "t.parquet"),
+        "--json",
+        "--progress",
+        "none",
+    ]
+    assert main(words) == 0
+    capsys.readouterr()
+    assert main(words) == Exit.REFUSED
+    assert json.loads(capsys.readouterr().out)["error"]["hint"].startswith("--overwrite")
+    assert main([*words, "--overwrite"]) == 0
