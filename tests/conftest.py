@@ -17,13 +17,27 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from services import S3, Elasticsearch, Postgres, ServiceMissing
+from services._given import given_postgres, given_s3
+from services._process import ServiceBroken
 from services._shared import Shared, begin_run
 
+NOT_ON_GIVEN = pytest.StashKey[dict[str, str]]()
 SERVICES = {"postgres", "postgres15", "s3", "elasticsearch"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Begin; a server that was given by name and cannot be used ends the run before its first test."""
     begin_run()
+    try:
+        given_s3()
+        given = given_postgres()
+    except ServiceBroken as error:
+        raise pytest.UsageError(str(error)) from None
+    config.stash[NOT_ON_GIVEN] = reasons = {}
+    if given is not None:
+        reasons |= {"postgres15": "they are about a PostgreSQL 15 of this machine", "own_server": "they start servers of their own"}  # fmt: skip
+        if not given.superuser:
+            reasons["superuser"] = "they need a superuser, which the role of POSTGRES_URL is not"
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
@@ -33,14 +47,23 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what needs a server, so that no test has to say it twice: by its fixtures, or a parameter that names one."""
+    left_out: dict[str, list[pytest.Item]] = {}
     for item in items:
         asked = {*getattr(item, "fixturenames", ())}
         if callspec := getattr(item, "callspec", None):
             asked |= {value for value in callspec.params.values() if isinstance(value, str)}
         if SERVICES & asked:
             item.add_marker("service")
+        asked |= {mark.name for mark in item.iter_markers()}
+        if reason := next((why for what, why in config.stash[NOT_ON_GIVEN].items() if what in asked), None):
+            left_out.setdefault(reason, []).append(item)
+    for reason, out in left_out.items():
+        config.hook.pytest_deselected(items=out)
+        print(f"\nnot run on the given server, {len(out)} tests: {reason}")
+    gone = {item for out in left_out.values() for item in out}
+    items[:] = [item for item in items if item not in gone]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -70,9 +93,13 @@ def _facts(shared: Shared, service: str) -> dict[str, object]:
 
 
 @pytest.fixture(scope="session")
-def postgres(_shared: Shared) -> Postgres:
-    """PostgreSQL 18; take ``postgres.fresh_database()`` rather than its shared ones."""
-    return Postgres(**_facts(_shared, "postgres"))
+def postgres(request: pytest.FixtureRequest) -> Iterator[Postgres]:
+    """PostgreSQL 18, or that of ``POSTGRES_URL``; take ``postgres.fresh_database()`` rather than its shared ones."""
+    if given := given_postgres():
+        yield given
+        given.close()
+    else:
+        yield Postgres(**_facts(request.getfixturevalue("_shared"), "postgres"))
 
 
 @pytest.fixture(scope="session")
@@ -82,9 +109,13 @@ def postgres15(_shared: Shared) -> Postgres:
 
 
 @pytest.fixture(scope="session")
-def s3(_shared: Shared) -> S3:
-    """An S3 server; take ``s3.fresh_bucket()``."""
-    return S3(**_facts(_shared, "s3"))
+def s3(request: pytest.FixtureRequest) -> Iterator[S3]:
+    """An S3 server, or the bucket of ``S3_URL``; take ``s3.fresh_bucket()``."""
+    if given := given_s3():
+        yield given
+        given.close()
+    else:
+        yield S3(**_facts(request.getfixturevalue("_shared"), "s3"))
 
 
 @pytest.fixture(scope="session")

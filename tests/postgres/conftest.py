@@ -75,7 +75,13 @@ def db18(postgres: Any) -> Database:
     return Database(postgres.fresh_database(), postgres)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "db" in getattr(item, "fixturenames", ()):
+        asked = {*getattr(item, "fixturenames", ())}
+        if "db" in asked:
             item.add_marker("service")
+        if asked & {"canaries", "e11"}:  # a role of its own, a foreign server
+            item.add_marker("superuser")
+        if "standby" in asked:
+            item.add_marker("own_server")

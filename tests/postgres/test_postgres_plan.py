@@ -161,6 +161,7 @@ def test_a_partitioned_table_without_partitions_is_empty(db):
     assert db.read("p").num_rows == 0
 
 
+@pytest.mark.superuser
 def test_row_security_of_the_parent_is_not_walked_around(db):
     role, password = db.server.fresh_role()
     db.run(
@@ -178,6 +179,7 @@ def test_row_security_of_the_parent_is_not_walked_around(db):
     assert "row security" in scan.reason
 
 
+@pytest.mark.superuser
 def test_a_user_who_may_read_the_table_but_not_its_leaves_reads_the_table(db):
     role, password = db.server.fresh_role()
     db.run(

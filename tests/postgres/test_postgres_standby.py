@@ -71,6 +71,7 @@ def test_a_standby_is_read_in_parallel_in_one_moment(standby):
         ].to_pylist() == [30000]
 
 
+@pytest.mark.superuser
 def test_a_server_that_does_not_share_a_snapshot_is_read_in_one_statement_and_says_so(db18, monkeypatch):
     """Some managed replicas refuse the function; here the right to call it is taken away."""
     role, password = db18.server.fresh_role()

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 from decimal import Decimal
 
 import pyarrow as pa
@@ -409,9 +408,8 @@ def test_the_schema_is_known_without_reading_and_equals_the_batches(db):
 @pytest.fixture
 def in_encoding(postgres, db18):
     def make(encoding):
-        name = f"t_{uuid.uuid4().hex[:12]}"
-        postgres.execute(f"create database {name} encoding '{encoding}' locale 'C' template template0")
-        return type(db18)(postgres.url(name), postgres)
+        url = postgres.fresh_database(f"encoding '{encoding}' locale 'C' template template0")
+        return type(db18)(url, postgres)
 
     return make
 

@@ -5,9 +5,19 @@ The fixtures in ``tests/conftest.py`` hand these out. A test that must kill or r
 """
 
 from services._elasticsearch import Elasticsearch
+from services._given import GivenPostgres, GivenS3
 from services._postgres import Postgres
 from services._process import ServiceMissing
 from services._proxy import HttpProxy, TcpProxy
 from services._s3 import S3
 
-__all__ = ["S3", "Elasticsearch", "HttpProxy", "Postgres", "ServiceMissing", "TcpProxy"]
+__all__ = [
+    "S3",
+    "Elasticsearch",
+    "GivenPostgres",
+    "GivenS3",
+    "HttpProxy",
+    "Postgres",
+    "ServiceMissing",
+    "TcpProxy",
+]

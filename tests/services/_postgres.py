@@ -46,10 +46,10 @@ class Postgres:
         who, word = user or self.user, self.password if password is None else password
         return f"postgresql://{quote(who, safe='')}:{quote(word, safe='')}@{self.host}:{self.port}/{database}"
 
-    def fresh_database(self) -> str:
+    def fresh_database(self, options: str = "") -> str:
         """Create an empty database nobody else uses and return its URL."""
         name = f"t_{uuid.uuid4().hex[:12]}"
-        self.execute(f'create database "{name}"')
+        self.execute(f'create database "{name}" {options}')
         return self.url(name)
 
     def fresh_role(self, *, options: str = "login") -> tuple[str, str]:

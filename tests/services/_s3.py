@@ -35,12 +35,13 @@ class S3:
     access_key: str
     secret_key: str = field(repr=False)
     pid: int
+    region: str = "us-east-1"
 
     def client_options(self) -> dict[str, Any]:
         """Return obstore's options for a client of our own, past dvengine."""
         return {
             "endpoint": self.endpoint, "access_key_id": self.access_key, "secret_access_key": self.secret_key,
-            "region": "us-east-1", "virtual_hosted_style_request": False, "client_options": {"allow_http": True},
+            "region": self.region, "virtual_hosted_style_request": False, "client_options": {"allow_http": True},
         }  # fmt: skip
 
     def store(self, bucket: str, prefix: str = "", **options: Any) -> Any:
@@ -65,13 +66,13 @@ class S3:
         query = urllib.parse.urlencode(
             {"prefix": prefix, "uploads": ""}, safe="", quote_via=urllib.parse.quote
         )
-        empty, scope = hashlib.sha256(b"").hexdigest(), f"{day}/us-east-1/s3/aws4_request"
+        empty, scope = hashlib.sha256(b"").hexdigest(), f"{day}/{self.region}/s3/aws4_request"
         signed = "host;x-amz-content-sha256;x-amz-date"
-        host = self.endpoint.removeprefix("http://")
+        host = urllib.parse.urlsplit(self.endpoint).netloc
         canonical = f"GET\n/{bucket}\n{query}\nhost:{host}\nx-amz-content-sha256:{empty}\nx-amz-date:{stamp}\n\n{signed}\n{empty}"
         to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
         key = f"AWS4{self.secret_key}".encode()
-        for part in (day, "us-east-1", "s3", "aws4_request"):
+        for part in (day, self.region, "s3", "aws4_request"):
             key = hmac.new(key, part.encode(), hashlib.sha256).digest()
         signature = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
         authorization = f"AWS4-HMAC-SHA256 Credential={self.access_key}/{scope}, SignedHeaders={signed}, Signature={signature}"
@@ -90,7 +91,7 @@ class S3:
         return StoreSettings(
             name=str(url),
             url=url,
-            options={"endpoint": endpoint or self.endpoint, "region": "us-east-1", "allow_http": "true"},
+            options={"endpoint": endpoint or self.endpoint, "region": self.region, "allow_http": "true"},
             secrets={
                 "access_key_id": Secret.literal(self.access_key, origin="the test server"),
                 "secret_access_key": Secret.literal(self.secret_key, origin="the test server"),
