@@ -124,9 +124,11 @@ def doctor(as_json: Json = False) -> None:
     from dvengine.config import load_settings
 
     settings = load_settings()
-    rows: list[dict[str, Any]] = [{"kind": "settings", "name": settings.origin, "ok": True, "facts": ""}]
+    rows: list[dict[str, Any]] = [
+        {"kind": "settings", "name": settings.origin, "ok": True, "from": "", "facts": ""}
+    ]
     rows += [_installed(name, module) for name, module in _EXTRAS.items()]
-    for kind in ("sources", "stores", "catalogs"):
+    for kind in ("sources", "stores", "catalogs", "keys"):
         rows += [_answer(settings, kind, name) for name in settings.names(kind)]
     failed = sum(not row["ok"] for row in rows if row["kind"] != "extra")
     Output(as_json=as_json).result({"checks": rows, "failed": failed}, text=table_text(rows))
@@ -148,24 +150,26 @@ def _installed(extra: str, module: str) -> dict[str, Any]:
         "kind": "extra",
         "name": extra,
         "ok": found,
+        "from": "",
         "facts": "installed" if found else f'pip install "dvengine[{extra}]"',
     }
 
 
 def _answer(settings: Settings, kind: str, name: str) -> dict[str, Any]:
+    row: dict[str, Any] = {"kind": kind, "name": name, "ok": False, "from": ""}
     try:
+        row["from"] = "; ".join(f"{key}: {place}" for key, place in settings.origins(kind, name).items())
         facts = _check(settings, kind, name)
     except DvengineError as error:
-        return {"kind": kind, "name": name, "ok": False, "facts": f"{error.kind}: {error.message}"}
-    return {
-        "kind": kind,
-        "name": name,
-        "ok": True,
-        "facts": ", ".join(f"{key} {value}" for key, value in facts.items()),
-    }
+        hint = f" ({error.hint})" if error.hint and error.kind == "ConfigError" else ""
+        return {**row, "facts": f"{error.kind}: {error.message}{hint}"}
+    return {**row, "ok": True, "facts": ", ".join(f"{key} {value}" for key, value in facts.items())}
 
 
 def _check(settings: Settings, kind: str, name: str) -> dict[str, str]:
+    if kind == "keys":
+        settings.key(name).reveal()
+        return {"secret": "is there"}
     if kind == "sources":
         from dvengine.connectors import open_source
 
@@ -181,7 +185,7 @@ def _check(settings: Settings, kind: str, name: str) -> dict[str, str]:
 
 def table_text(rows: list[dict[str, Any]]) -> str:
     """Return the doctor's table."""
-    return table(rows, ["kind", "name", "ok", "facts"])
+    return table(rows, ["kind", "name", "ok", "from", "facts"])
 
 
 def _params(pairs: list[str] | None) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from dvengine._errors import ConfigError
 
-__all__ = ["Secret", "expand"]
+__all__ = ["Secret", "expand", "references"]
 
 _REFERENCE = re.compile(r"\$\{([^}]+)\}")
 
@@ -103,3 +103,20 @@ def expand(
         raise ConfigError(f"no value for {where}", hint="looked in: " + ", ".join(looked))
 
     return _REFERENCE.sub(value, text)
+
+
+def references(text: str, *, environ: Mapping[str, str], secrets: Path | None = None) -> list[str]:
+    """Say where each ``${NAME}`` of a setting would be read; names, never values.
+
+    Example:
+        >>> references("${X}-${Y}", environ={"X": "1"})
+        ['environment X', 'Y is nowhere']
+    """
+
+    def found(name: str) -> str:
+        if name in environ:
+            return f"environment {name}"
+        there = secrets is not None and "/" not in name and (secrets / name).is_file()
+        return f"secrets directory file {name}" if there else f"{name} is nowhere"
+
+    return [found(name) for name in _REFERENCE.findall(text)]

@@ -11,14 +11,14 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from dvengine._arguments import typed
 from dvengine._errors import ConfigError
-from dvengine.config._secrets import Secret, expand
+from dvengine.config._secrets import Secret, expand, references
 from dvengine.config._urls import Url, is_secret, local_path
 
 __all__ = ["CatalogSettings", "Settings", "SourceSettings", "StoreSettings", "load_settings"]
@@ -67,6 +67,19 @@ _PLAIN_STORE_OPTIONS = {
     "use_emulator",
 }
 
+_STORE_SECRETS = {
+    "access_key_id", "secret_access_key", "session_token", "service_account_key", "account_key", "sas_key", "client_id",
+    "client_secret", "tenant_id",
+}  # fmt: skip
+#: A source's driver has options of its own, so that its keys are not listed.
+_ROW_KEYS = {
+    "stores": {"url", *_PLAIN_STORE_OPTIONS, *_STORE_SECRETS},
+    "catalogs": {
+        "url", "access", "index", "timeout", "user", "password", "api_key", "ca_certs", *_PLAIN_STORE_OPTIONS, *_STORE_SECRETS,
+    },
+    "keys": {"secret"},
+}  # fmt: skip
+_TOP_KEYS = ("sources", "stores", "catalogs", "keys", "secrets_directory")
 
 _ALIAS = re.compile(r"[\w.-]+")
 
@@ -84,6 +97,11 @@ class Settings:
     def __init__(
         self, raw: Mapping[str, Any], *, origin: str = "given", environ: Mapping[str, str] | None = None
     ) -> None:
+        for key in raw:
+            if key not in _TOP_KEYS:
+                raise ConfigError(
+                    f"the settings ({origin}) have an unknown key {key!r}", hint=_near(key, _TOP_KEYS)
+                )
         self._raw = raw
         self.origin = origin
         self._environ = os.environ if environ is None else environ
@@ -111,6 +129,25 @@ class Settings:
         if not isinstance(listed, Mapping):
             raise ConfigError(f"{kind} must be tables", hint=f'write [{kind}.alias], then url = "…" below it')
         return listed
+
+    def origins(self, kind: str, name: str) -> dict[str, str]:
+        """Say where each setting of an alias comes from: the file, an environment variable or a secret file, by name.
+
+        Example:
+            >>> raw = {"keys": {"k": {"secret": "${PW}"}}}
+            >>> Settings(raw, origin="dvengine.toml", environ={"PW": "x"}).origins("keys", "k")
+            {'secret': 'dvengine.toml, environment PW'}
+        """
+        prefix = self._prefix(kind, name)
+        found = {}
+        for key, value in self._row(kind, name).items():
+            variable = next(
+                (v for v in self._environ if v.startswith(prefix) and v[len(prefix) :].lower() == key), None
+            )
+            places = [f"environment {variable}" if variable else self.origin]
+            places += references(str(value), environ=self._environ, secrets=self._secrets)
+            found[key] = ", ".join(places)
+        return found
 
     def source(self, name: str) -> SourceSettings:
         """Resolve a source by alias or URL."""
@@ -179,11 +216,20 @@ class Settings:
         if not isinstance(row, Mapping):
             raise ConfigError(f"{kind} must be tables", hint=f'write [{kind}.alias], then url = "…" below it')
         row = dict(row)
-        prefix = f"DVENGINE_{kind}__{name}__".upper().replace("-", "_")
+        prefix = self._prefix(kind, name)
         for variable, value in self._environ.items():
             if variable.startswith(prefix):
                 row[variable[len(prefix) :].lower()] = value
+        known = _ROW_KEYS.get(kind, row)
+        for key in row:
+            # What looks like a secret is kept as one, whoever may ask for it; only a slip of the pen is refused.
+            if key not in known and (not is_secret(key) or difflib.get_close_matches(key, known, 1, 0.85)):
+                raise ConfigError(f"{kind}.{name} has an unknown key {key!r}", hint=_near(key, sorted(known)))
         return row
+
+    @staticmethod
+    def _prefix(kind: str, name: str) -> str:
+        return f"DVENGINE_{kind}__{name}__".upper().replace("-", "_")
 
     def _locate(self, kind: str, name: str) -> tuple[Url, dict[str, Any]]:
         if "://" in name:
@@ -195,6 +241,14 @@ class Settings:
                 hint="an alias is letters, digits, '_', '-' and '.'; a URL has ://",
             )
         row = self._row(kind, name)
+        if row and "url" not in row:
+            close = difflib.get_close_matches("url", row, 1, cutoff=0.5)
+            raise ConfigError(
+                f"{kind}.{name} has no url",
+                hint=f"did you mean url by {close[0]!r}?"
+                if close
+                else f'write url = "…" below [{kind}.{name}]',
+            )
         if "url" not in row:
             raise ConfigError(f"no {kind[:-1]} named {name!r}", hint=self._suggest(kind, name))
         where = f"{kind}.{name}.url"
@@ -221,6 +275,11 @@ class Settings:
             return f"did you mean {close[0]!r}?"
         listed = ", ".join(known) or "none"
         return f"known {kind}: {listed} (settings from {self.origin}); or give a URL"
+
+
+def _near(key: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(key, known, 1)
+    return f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(known)
 
 
 @typed(ConfigError)

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["create_durably", "sync", "walk"]
+__all__ = ["create_durably", "missing", "remove_empty", "sync", "walk"]
 
 _TEMPORARY = re.compile(r"#\d+\Z")
 
@@ -40,6 +40,18 @@ def create_durably(path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
     _sync_folder(path.parent)
+
+
+def missing(folder: Path) -> list[Path]:
+    """Return the folder and those around it that do not exist, innermost first."""
+    return [path for path in (folder, *folder.parents) if not path.exists()]
+
+
+def remove_empty(folders: list[Path]) -> None:
+    """Remove folders, innermost first, as far as they are empty."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def sync(path: Path) -> None:

@@ -162,13 +162,15 @@ class ObjectStore:
         return open_ranges(self, path)
 
     def check(self) -> dict[str, str]:
-        """Write a probe create-only twice, list, read and delete it.
+        """Write a probe create-only twice, list, read and delete it; nothing is left behind, a folder that was not there included.
 
         Raises:
             NotSupported: The store lets a second create-only write through, so that it cannot hold publications.
             VerificationFailed: It did not give back what was written.
         """
-        probe, data = f"_dvengine-probe/{secrets.token_hex(8)}", secrets.token_bytes(64)
+        folder, data = f"_dvengine-probe-{secrets.token_hex(8)}", secrets.token_bytes(64)
+        probe = f"{folder}/probe"
+        made = _local.missing(self.root / folder) if self.root is not None else []
         began = time.perf_counter()
         try:
             self.create(probe, data)
@@ -184,9 +186,10 @@ class ObjectStore:
                 )
             if self.get(probe) != data or self.get(probe, span=Span(3, 5)) != data[3:8]:
                 raise VerificationFailed(f"{self.name} did not give back the bytes that were written")
-            if [found.path for found in self.list("_dvengine-probe") if found.path == probe] != [probe]:
+            if [found.path for found in self.list(folder) if found.path == probe] != [probe]:
                 raise VerificationFailed(f"{self.name} does not list what was written")
         finally:
             with contextlib.suppress(DvengineError):  # the error on its way says more
                 self.delete(probe)
+            _local.remove_empty(made)
         return {"store": self.url, "create_only": "yes", "write_ms": f"{took * 1000:.0f}"}

@@ -117,14 +117,23 @@ def test_doctor_shows_where_things_come_from_and_no_secret(tmp_path, monkeypatch
     settings = tmp_path / "s.toml"
     settings.write_text(
         '[sources.registry]\nurl = "postgresql://ola@127.0.0.1:1/db"\npassword = "canary-secret"\n'
-        f'[stores.here]\nurl = "{(tmp_path / "store").as_uri()}"\n'
+        f'[stores.here]\nurl = "{(tmp_path / "new" / "store").as_uri()}"\n'
+        '[keys.there]\nsecret = "${DOCTOR_KEY}"\n[keys.lost]\nsecret = "${DOCTOR_LOST}"\n'
     )
+    monkeypatch.setenv("DOCTOR_KEY", "canary-secret")
     monkeypatch.setenv("DVENGINE_SETTINGS", str(settings))
     assert main(["doctor", "--json"]) == Exit.UNAVAILABLE
     text = capsys.readouterr().out
     checks = {(row["kind"], row["name"]): row for row in json.loads(text)["checks"]}
     assert checks["sources", "registry"]["ok"] is False
+    assert checks["sources", "registry"]["from"] == "url: s.toml; password: s.toml"
     assert checks["stores", "here"]["ok"] is True
+    assert not (tmp_path / "new").exists()
+    assert (checks["keys", "there"]["ok"], checks["keys", "there"]["from"]) == (
+        True, "secret: s.toml, environment DOCTOR_KEY",
+    )  # fmt: skip
+    assert checks["keys", "lost"]["ok"] is False
+    assert "DOCTOR_LOST" in checks["keys", "lost"]["facts"]
     assert "canary-secret" not in text
 
 

@@ -201,3 +201,13 @@ def test_a_long_listing_is_complete_and_quick(place: Any) -> None:
     began = time.monotonic()
     assert [found.path for found in store.list("many")] == keys
     assert time.monotonic() - began < 5
+
+
+def test_check_of_a_local_store_leaves_no_folder_that_it_made(local_place: Any) -> None:
+    root = Path(local_place.open().root)
+    assert not root.exists()
+    local_place.open().check()
+    assert not root.exists()
+    (root / "mine").mkdir(parents=True)
+    local_place.open().check()
+    assert [path.name for path in root.iterdir()] == ["mine"]

@@ -7,9 +7,11 @@ import dataclasses
 import json
 import logging
 import pickle
+import re
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -407,3 +409,49 @@ def test_no_error_of_the_settings_holds_the_canary(look_up: Callable[[Settings],
     with pytest.raises(ConfigError) as caught:
         look_up(Settings(SECRETIVE, environ={"PORT": CANARY}))
     assert CANARY not in everything_of(caught.value)
+
+
+# ---------------------------------------------------------------- slips
+
+
+@pytest.mark.parametrize(
+    ("raw", "look_up", "message", "hint"),
+    [
+        ({"source": {"registry": {"url": "postgresql://db/r"}}}, repr, "unknown key 'source'", "did you mean 'sources'?"),
+        ({"sources": {"r": {"ulr": "postgresql://db/r"}}}, lambda s: s.source("r"), "sources.r has no url", "did you mean url by 'ulr'?"),
+        ({"sources": {"r": {"password": CANARY}}}, lambda s: s.source("r"), "sources.r has no url", 'write url = "…" below [sources.r]'),
+        ({"stores": {"o": {"url": "s3://b", "regoin": "x"}}}, lambda s: s.store("o"), "unknown key 'regoin'", "did you mean 'region'?"),
+        ({"catalogs": {"o": {"url": "s3://b", "acces": "open"}}}, lambda s: s.catalog("o"), "unknown key 'acces'", "did you mean 'access'?"),
+        ({"stores": {"o": {"url": "s3://b", "secret_acces_key": CANARY}}}, lambda s: s.store("o"), "unknown key 'secret_acces_key'", "did you mean 'secret_access_key'?"),
+        ({"keys": {"k": {"secrte": CANARY}}}, lambda s: s.key("k"), "unknown key 'secrte'", "did you mean 'secret'?"),
+    ],
+)  # fmt: skip
+def test_a_misspelled_setting_is_an_error_that_names_the_right_one(
+    raw: dict[str, Any], look_up: Callable[[Settings], object], message: str, hint: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)) as caught:
+        look_up(Settings(raw, environ={}))
+    assert caught.value.hint == hint
+    assert CANARY not in str(caught.value)
+
+
+def test_a_source_keeps_the_options_of_its_driver() -> None:
+    raw = {"sources": {"r": {"url": "postgresql://db/r", "application_name": "night"}}}
+    assert Settings(raw, environ={}).source("r").options == {"application_name": "night"}
+
+
+def test_origins_name_the_place_of_each_setting_and_no_value(tmp_path: Path) -> None:
+    (tmp_path / "MOUNTED").write_text(CANARY)
+    row = {"url": "postgresql://${HOST}/r", "password": "${MOUNTED}", "token": "${LOST}"}
+    settings = Settings(
+        {"secrets_directory": str(tmp_path), "sources": {"my-r": row}},
+        origin="dvengine.toml",
+        environ={"HOST": CANARY, "DVENGINE_SOURCES__MY_R__USER": CANARY},
+    )
+    found = settings.origins("sources", "my-r")
+    assert found == {
+        "url": "dvengine.toml, environment HOST",
+        "password": "dvengine.toml, secrets directory file MOUNTED",
+        "token": "dvengine.toml, LOST is nowhere",
+        "user": "environment DVENGINE_SOURCES__MY_R__USER",
+    }
