@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ from dvengine.connectors.files import CsvOptions
 from dvengine.datasets import Dataset, from_files, from_object, from_source
 
 __all__ = ["dataset", "read_files", "read_sql", "snapshot"]
+
+_NAME = re.compile(r"[^\W\d]\w{0,62}(\.\w{1,63})?")
 
 
 def _source(source: str | Source, settings: Settings | None) -> Source:
@@ -74,6 +77,10 @@ def read_sql(
         raise InputError("give either a query or table=", hint='for example table="vedtak"')
     if table is not None and params is not None:
         raise InputError("params belong to a query", hint="filter a table with pipe(lambda lf: lf.filter(…))")
+    if isinstance(query, str) and _NAME.fullmatch(query.strip()) and not _is_file(query):
+        raise InputError(
+            "the query is one word, and no statement is", hint=f'for a whole table: table="{query.strip()}"'
+        )
     text = _statement(query) if query is not None else None
     name = Path(str(query)).stem if query is not None and _is_file(query) else None
     request = Request(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import replace
 from pathlib import Path
 
-from dvengine._errors import DvengineError, InputError
+from dvengine._errors import ConfigError, DvengineError, InputError
 from dvengine.config import Settings, StoreSettings, Url, load_settings, local_path
 from dvengine.stores import Store, open_store
 
@@ -71,7 +72,7 @@ def locate(where: str | Path | Store, *, settings: Settings | None = None) -> Pl
     as the package's folder itself.
 
     Raises:
-        ConfigError: No such alias or scheme.
+        ConfigError: No such alias or scheme; or a relative path that is not there, and begins almost as an alias does.
         InputError: The address names no folder.
     """
     if not isinstance(where, str | Path):
@@ -81,6 +82,8 @@ def locate(where: str | Path | Store, *, settings: Settings | None = None) -> Pl
         alias, _, rest = where.strip("/").partition("/")
         if not where.startswith(("/", ".", "~")) and alias in settings.names("stores") and rest:
             return _below(settings.store(alias), rest)
+        if rest and not where.startswith(("/", ".", "~")):
+            _no_slip(alias, settings)
         where = Path(where)
     if isinstance(where, Path):
         return _below(settings.store(local_path(where)), "")
@@ -91,6 +94,12 @@ def locate(where: str | Path | Store, *, settings: Settings | None = None) -> Pl
             found, rest = known
             return _below(found, rest)
     return _below(settings.store(where), "")
+
+
+def _no_slip(alias: str, settings: Settings) -> None:
+    near = difflib.get_close_matches(alias, settings.names("stores"), 1, 0.8)
+    if near and not Path(alias).exists():
+        raise ConfigError(f"no store named {alias!r}", hint=f"did you mean {near[0]!r}?")
 
 
 def _below(settings: StoreSettings, rest: str) -> Place:

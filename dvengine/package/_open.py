@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -57,9 +58,11 @@ class OpenedPackage(Mapping[str, Dataset]):
 
     def __getitem__(self, name: str) -> Dataset:
         if name not in self.manifest.parts:
+            near = difflib.get_close_matches(str(name), self.manifest.parts, 1)
+            listed = f"resources: {', '.join(self.manifest.parts) or 'none'}"
             raise NoResource(
                 f"the package has no resource {name!r}",
-                hint=f"resources: {', '.join(self.manifest.parts) or 'none'}",
+                hint=f"did you mean {near[0]!r}?" if near else listed,
             )
         return from_parquet(self._place.store, self.keys_of(name), name=name)
 

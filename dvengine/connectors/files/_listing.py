@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable
 from contextlib import suppress
+from itertools import islice
 
-from dvengine._errors import InputError, NotFound
+from dvengine._errors import DvengineError, InputError, NotFound
 from dvengine.stores import CommitLog, Store
 
 __all__ = ["find", "hive", "is_pattern", "matcher"]
@@ -75,11 +77,26 @@ def find(store: Store, folder: str, pattern: str) -> list[str]:
     if not found:
         raise NotFound(
             f"no file matches {pattern!r} in {store.name}",
-            hint="an unfinished write is not read; write it again"
-            if managed
-            else "check the pattern; **/ spans folders",
+            hint=_hint(store, folder, exact, unfinished=any(map(wanted.fullmatch, listed))),
         )
     return sorted(found)
+
+
+def _hint(store: Store, folder: str, wanted: str, *, unfinished: bool) -> str:
+    near: list[str] = []
+    if not unfinished and not _MAGIC.search(wanted):
+        with suppress(DvengineError):  # a folder that may not be listed has nothing to suggest
+            above = f"{folder}/" if folder else ""
+            names = [info.path.removeprefix(above) for info in islice(store.list(folder), 1000)]
+            names = [name for name in names if not _hidden(name)]
+            near = difflib.get_close_matches(wanted.removeprefix(above), names, 1, 0.8)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return (
+        "an unfinished write is not read; write it again"
+        if unfinished
+        else "check the pattern; **/ spans folders"
+    )
 
 
 def _is_log(path: str) -> bool:
