@@ -26,6 +26,7 @@ __all__ = ["BuiltCatalog", "build_catalog"]
 #: Says that a folder is a site of ours, which may be replaced.
 _MARKER = ".dvengine-catalog"
 _STALE = 3600
+_ACCESS = ("open", "internal", "restricted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ def build_catalog(
     out: str | Path,
     *,
     title: str = "Catalogue",
+    access: str | None = None,
     settings: Settings | None = None,
 ) -> BuiltCatalog:
     """Build a static site of every package in a store: a page for each, and a front page to find them by.
@@ -63,12 +65,14 @@ def build_catalog(
         store: A store by alias, URL or local path, or one that is open.
         out: The local folder that becomes the site: new, empty, or an earlier site.
         title: Of the catalogue, on every page.
+        access: ``"open"``, ``"internal"`` or ``"restricted"``: show only the packages whose current version has that access, as a
+            site for the public must. All of them if None.
         settings: Where aliases are looked up; read from the usual place if None.
 
     Raises:
         Conflict: ``out`` holds something that is not a site of ours; it is left alone.
         MissingExtra: The extra ``catalog`` is not installed.
-        InputError: ``out`` is the store's own folder or holds it.
+        InputError: ``out`` is the store's own folder or holds it, or ``access`` is no access level.
         NotFound: The store is a local folder that is not there.
         AccessDenied: ``out`` cannot be written.
         Unavailable: The store does not answer.
@@ -80,6 +84,10 @@ def build_catalog(
         >>> built.pages, built.packages, built.path.name
         (1, (), 'index.html')
     """
+    if access not in (None, *_ACCESS):
+        raise InputError(
+            "there is no such access level", hint=f"say one of {', '.join(_ACCESS)}, or None for all"
+        )
     if isinstance(store, str | Path):
         store = (settings or load_settings()).store(store)
     if isinstance(store, StoreSettings):
@@ -91,7 +99,7 @@ def build_catalog(
     from dvengine.catalog._site import index_page, package_page, view_file
 
     with stage("build", title) as span:
-        loaded, problems = load(store)
+        loaded, problems = load(store, access=access)
         built = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         aside = target.with_name(f".{target.name}-{secrets.token_hex(4)}")
         try:

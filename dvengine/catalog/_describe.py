@@ -51,7 +51,8 @@ class Resource:
     """One table of a package.
 
     ``certificate`` is the public part, or None. ``symbol`` stands for a hidden cell, ``status`` is the column that says which
-    rows have one, and ``legend`` is said about it in English, as the site is.
+    rows have one, and ``legend`` is said about it in English, as the site is. ``snapshot`` says whether a source of it was read
+    in a moment that has a name.
     """
 
     name: str
@@ -66,6 +67,9 @@ class Resource:
     symbol: str = ":"
     status: str = "status"
     legend: str = ""
+    title_language: str = ""
+    description_language: str = ""
+    snapshot: bool = False
 
     @property
     def sensitive(self) -> bool:
@@ -75,24 +79,27 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One figure. ``svg`` and ``markdown`` are keys in the store of its picture and of its text, or None."""
+    """One figure; ``language`` is its title's. ``svg`` and ``markdown`` are keys in the store of its picture and of its text, or None."""
 
     name: str
     title: str
     resource: str
     svg: str | None
     markdown: str | None
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """A package version in words and numbers."""
+    """A package version in words and numbers. ``language`` is the package's own; a text may be in another where it is the only one."""
 
     name: str
     title: str
     titles: Mapping[str, str]
+    title_language: str
     description: str
     descriptions: Mapping[str, str]
+    description_language: str
     language: str
     licence: str
     licence_title: str
@@ -129,8 +136,10 @@ def describe(manifest: Manifest, *, name: str | None = None) -> Summary:
         name=called,
         title=_in(titles, language) or called,
         titles=titles,
+        title_language=_tag(titles, language),
         description=_in(descriptions, language),
         descriptions=descriptions,
+        description_language=_tag(descriptions, language),
         language=language,
         licence=_text(licence.get("name")) or _text(licence.get("title")) or _text(raw.get("license")),
         licence_title=_text(licence.get("title")) or _text(licence.get("name")),
@@ -159,10 +168,14 @@ def _resource(raw: Mapping[str, Any], manifest: Manifest, package: str, language
     )
     rows = manifest.rows.get(name)
     suppression = _mapping(raw.get("dvengine:suppression"))
+    titles, descriptions = (_languages(raw, key, language) for key in ("title", "description"))
     return Resource(
         name=name,
-        title=_in(_languages(raw, "title", language), language) or name,
-        description=_in(_languages(raw, "description", language), language),
+        title=_in(titles, language) or name,
+        title_language=_tag(titles, language),
+        description=_in(descriptions, language),
+        description_language=_tag(descriptions, language),
+        snapshot=any(step.get("snapshot") for step in _mappings(raw.get("dvengine:lineage"))),
         format=_text(raw.get("format")) or "parquet",
         rows=rows if rows is not None else sum(part.rows for part in parts),
         nbytes=sum(part.nbytes for part in parts) or _integer(raw.get("bytes")),
@@ -196,7 +209,8 @@ def _view(raw: Mapping[str, Any], manifest: Manifest, package: str) -> View:
     svg, markdown = (next((p for p in stored if p.endswith(end)), None) for end in (".svg", ".md"))
     resource = _text(raw.get("resource")) or next(iter(_strings(raw.get("resources"))), "")
     language = _text(_own(manifest.descriptor, "language")) or "nb"
-    return View(name, _in(_languages(raw, "title", language), language) or name, resource, svg, markdown)
+    titles = _languages(raw, "title", language)
+    return View(name, _in(titles, language) or name, resource, svg, markdown, _tag(titles, language))
 
 
 def _all_strings(value: Any) -> Iterator[str]:
@@ -242,7 +256,12 @@ def _languages(raw: Mapping[str, Any], key: str, language: str) -> dict[str, str
 
 
 def _in(texts: Mapping[str, str], language: str) -> str:
-    return next((texts[tag] for tag in (language, "nb", "nn", "en", *texts) if tag in texts), "")
+    return texts.get(_tag(texts, language), "")
+
+
+def _tag(texts: Mapping[str, str], language: str) -> str:
+    """Return the language of the text that `_in` chooses: the one asked for, else the nearest that there is."""
+    return next((tag for tag in (language, "nb", "nn", "en", *texts) if tag in texts), language)
 
 
 def _moment(value: Any) -> str | None:

@@ -54,8 +54,8 @@ class Loaded:
         return f"{self.store_url.rstrip('/')}/{self.summary.name}"
 
 
-def load(store: Store) -> tuple[list[Loaded], list[str]]:
-    """Return the packages of a store, newest first, and what is wrong with those that cannot be read."""
+def load(store: Store, *, access: str | None = None) -> tuple[list[Loaded], list[str]]:
+    """Return the packages of a store, newest first, and what is wrong with those that cannot be read; of one access level when given."""
     versions: dict[str, list[int]] = defaultdict(list)
     for info in store.list():
         if key := _MANIFEST.fullmatch(info.path):
@@ -63,7 +63,9 @@ def load(store: Store) -> tuple[list[Loaded], list[str]]:
     loaded: list[Loaded] = []
     problems: list[str] = []
     with ThreadPoolExecutor(max_workers=4, thread_name_prefix="dvengine-catalog") as pool:
-        for found in pool.map(lambda name: _load_one(store, name, sorted(versions[name])), sorted(versions)):
+        for found in pool.map(
+            lambda name: _load_one(store, name, sorted(versions[name]), access), sorted(versions)
+        ):
             if isinstance(found, Loaded):
                 loaded.append(found)
             elif found is not None:
@@ -72,15 +74,17 @@ def load(store: Store) -> tuple[list[Loaded], list[str]]:
     return loaded, problems
 
 
-def _load_one(store: Store, name: str, versions: list[int]) -> Loaded | str | None:
+def _load_one(store: Store, name: str, versions: list[int], access: str | None) -> Loaded | str | None:
     log = CommitLog(store, name)
     try:
         newest = log.read(versions[-1])
         if newest.state == "withdrawn":
             return None
+        summary = describe(newest, name=name)
+        if access not in (None, summary.access):
+            return None
         shown = versions[-_HISTORY:]
         history = [newest if number == versions[-1] else log.read(number) for number in shown]
-        summary = describe(newest, name=name)
         previews: dict[str, Preview | None] = {
             resource.name: preview(store, resource) for resource in summary.resources
         }

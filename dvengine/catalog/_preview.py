@@ -1,4 +1,4 @@
-"""The first rows of a table, and how many of its values are missing: read from Parquet, a few rows and the footers."""
+"""A few rows of a table, and how many of its values are missing: read from Parquet, a few rows and the footers."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from dvengine.stores import Store
 __all__ = ["Cell", "Preview", "preview"]
 
 ROWS = 20
+#: Where hidden cells come later than that: so many first rows, and so many of those that have some.
+FIRST, HIDING = 12, 8
+_SEARCHED = 200_000
 COLUMNS = 30
 _LONGEST = 160
 _FOOTERS = 64
@@ -33,12 +36,13 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The first rows of a table.
+    """A few rows of a table.
 
     Attributes:
         columns: Names, in order; at most `COLUMNS`.
         numeric: For each of them, whether it holds numbers.
-        rows: At most `ROWS`.
+        rows: At most `ROWS`: the first ones, and the first that have hidden cells where the first ones have none.
+        hiding: How many rows, at the end, are there for their hidden cells.
         more_columns: How many columns are not shown.
         nulls: Column -> how many values are missing in the whole table; a column that is not counted is not there.
     """
@@ -48,6 +52,7 @@ class Preview:
     rows: tuple[tuple[Cell, ...], ...]
     more_columns: int
     nulls: dict[str, int]
+    hiding: int = 0
 
 
 def preview(store: Store, resource: Resource) -> Preview | None:
@@ -65,13 +70,13 @@ def preview(store: Store, resource: Resource) -> Preview | None:
         first = pq.ParquetFile(store.open_parquet(paths[0]))
         shown = first.schema_arrow.names[:COLUMNS]
         batch = _first_rows(first, shown, wanted=not resource.sensitive)
+        batch, hiding = (
+            (batch, 0) if resource.certificate is None else _with_hidden(first, batch, resource.status)
+        )
         nulls = counted or _nulls(store, paths, first)
     except (DvengineError, pa.ArrowException, OSError, ValueError):
         return None
-    kinds = [
-        pa.types.is_integer(t) or pa.types.is_floating(t) or pa.types.is_decimal(t)
-        for t in batch.schema.types
-    ]
+    kinds = [_is_number(kind) for kind in batch.schema.types]
     columns = [list(_cells(column, number)) for column, number in zip(batch.columns, kinds, strict=True)]
     hidden = (
         [False] * batch.num_rows if resource.certificate is None else _hidden_rows(batch, resource.status)
@@ -83,7 +88,9 @@ def preview(store: Store, resource: Resource) -> Preview | None:
         )
         for cells, hides in zip(zip(*columns, strict=True), hidden, strict=True)
     )
-    return Preview(tuple(shown), tuple(kinds), rows, len(first.schema_arrow.names) - len(shown), nulls)
+    return Preview(
+        tuple(shown), tuple(kinds), rows, len(first.schema_arrow.names) - len(shown), nulls, hiding
+    )
 
 
 def _first_rows(file: pq.ParquetFile, columns: list[str], *, wanted: bool) -> pa.RecordBatch:
@@ -93,6 +100,35 @@ def _first_rows(file: pq.ParquetFile, columns: list[str], *, wanted: bool) -> pa
     return pa.RecordBatch.from_pylist(
         [], schema=pa.schema([file.schema_arrow.field(name) for name in columns])
     )
+
+
+def _with_hidden(file: pq.ParquetFile, start: pa.RecordBatch, status: str) -> tuple[pa.RecordBatch, int]:
+    """Return the rows to show, and how many at their end were sought out: totals come first, and nothing is hidden in them."""
+    if start.num_rows < ROWS or any(_hiding(start, status)):
+        return start, 0
+    found: list[pa.RecordBatch] = []
+    seen = 0
+    for batch in file.iter_batches(batch_size=4096, columns=start.schema.names):
+        places = [place for place, hides in enumerate(_hiding(batch, status)) if hides]
+        if places:
+            found.append(batch.take(pa.array(places[: HIDING - sum(b.num_rows for b in found)], pa.int64())))
+        seen += batch.num_rows
+        if sum(b.num_rows for b in found) >= HIDING or seen >= _SEARCHED:
+            break
+    if not found:
+        return start, 0
+    shown = pa.Table.from_batches([start.slice(0, FIRST), *found]).combine_chunks().to_batches()[0]
+    return shown, shown.num_rows - FIRST
+
+
+def _hiding(batch: pa.RecordBatch, status: str) -> list[bool]:
+    """Return, for each row, whether it has a hidden cell."""
+    missing = [column.is_null().to_pylist() for column in batch.columns if _is_number(column.type)]
+    return [said and any(nulls) for said, *nulls in zip(_hidden_rows(batch, status), *missing, strict=True)]
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
 
 
 def _nulls(store: Store, paths: Sequence[str], first: pq.ParquetFile) -> dict[str, int]:

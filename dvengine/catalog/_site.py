@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,13 @@ _ATTACKERS = {
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One view: ``image`` is its file beside the page, ``text`` its words; neither where it cannot be shown."""
+    """One view, its title in ``language``: ``image`` is its file beside the page, ``text`` its words; neither where it cannot be shown."""
 
     title: str
     resource: str
     image: str | None
     text: Markup | None
+    language: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Card:
     title: str
     language: str
     description: str
+    description_language: str
     publisher: str
     access: str
     modified: str
@@ -100,6 +102,7 @@ def package_page(package: Loaded, *, title: str, built: str, out: Path) -> str:
             view.resource,
             f"{package.page}/{view_file(number)}" if view.name in package.images else None,
             prose(package.texts[view.name]) if view.name in package.texts else None,
+            view.language,
         )
         for number, view in enumerate(summary.views)
     ]
@@ -108,6 +111,7 @@ def package_page(package: Loaded, *, title: str, built: str, out: Path) -> str:
         root="../",
         built=built,
         package=package,
+        one_moment=package.consistent and all(resource.snapshot for resource in summary.resources),
         summary=summary,
         description=prose(summary.description),
         lede=plain_text(summary.description, longest=160),
@@ -149,6 +153,7 @@ def _environment() -> Environment:
         "short": short,
         "size": size,
         "day": day,
+        "minute": minute,
         "prose": prose,
         "href": href,
     }
@@ -204,14 +209,30 @@ def day(moment: str) -> str:
     return f"{date.day} {_MONTHS[date.month - 1]} {date.year}"
 
 
+def minute(moment: str) -> str:
+    """Return an RFC 3339 moment in words, to the minute: two versions of one day are told apart.
+
+    Example:
+        >>> minute("2026-11-05T08:00:00Z")
+        '5 November 2026, 08:00 UTC'
+    """
+    try:
+        date = datetime.fromisoformat(moment)
+    except ValueError:
+        return day(moment)
+    zone = " UTC" if date.utcoffset() == timedelta(0) else ""
+    return f"{day(moment)}, {date:%H:%M}{zone}" if len(moment) > len("2026-11-05") else day(moment)
+
+
 def _card(package: Loaded) -> Card:
     summary = package.summary
     return Card(
         href(f"packages/{package.page}.html"),
         package.page,
         summary.title,
-        summary.language,
+        summary.title_language,
         plain_text(summary.description, longest=240),
+        summary.description_language,
         summary.publisher.name if summary.publisher else "",
         summary.access,
         summary.modified,

@@ -25,12 +25,16 @@ def build(
     store: Annotated[str, typer.Option(help="Alias, URL or path of the store to show.")],
     out: Annotated[Path, typer.Option(help="Folder to write the site into; replaced whole.")],
     title: Annotated[str, typer.Option(help="The site's title.")] = "Catalogue",
+    access: Annotated[
+        str | None,
+        typer.Option(help="Show only packages of this access level: open, internal or restricted."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write a static site of every package in a store; it works without JavaScript and from a file."""
     import dvengine as dv
 
-    built = dv.build_catalog(store, out, title=title)
+    built = dv.build_catalog(store, out, title=title, access=access)
     Output(as_json=as_json).result(
         {
             "packages": len(built.packages), "pages": built.pages, "path": str(built.path),

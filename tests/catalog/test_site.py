@@ -44,7 +44,7 @@ VOID = {"meta", "link", "img", "br", "hr", "input"}
 ELEMENTS = {
     "html", "head", "meta", "title", "link", "script", "body", "a", "header", "div", "img", "bdi", "main", "footer", "p", "time", "h1", "h2", "h3", "h4",
     "h5", "h6", "form", "label", "input", "select", "option", "ul", "ol", "li", "article", "section", "span", "nav", "dl", "dt", "dd", "figure",
-    "figcaption", "table", "thead", "tbody", "tr", "th", "td", "code", "pre", "details", "summary", "aside", "strong", "em", "blockquote", "hr", "br",
+    "figcaption", "table", "caption", "thead", "tbody", "tr", "th", "td", "code", "pre", "details", "summary", "aside", "strong", "em", "blockquote", "hr", "br",
 }  # fmt: skip
 
 
@@ -184,6 +184,118 @@ def test_hidden_cells_show_the_symbol_with_words_and_sort_apart_from_zero(
     assert page.words.count("hidden to protect persons") == 2
     html = page.path.read_text("utf-8")
     assert re.search(r'<td class="number">0</td>', html)
+
+
+def test_rows_that_begin_with_totals_are_followed_by_some_that_have_hidden_cells(
+    package: Package, memory_store: Store, tmp_path: Path
+) -> None:
+    count = 30_000
+    hidden = {place for place in range(count) if place >= 9000 and place % 3 == 0}
+    table = pa.table(
+        {
+            "region": [f"r{place}" for place in range(count)],
+            "n": pa.array([None if place in hidden else place for place in range(count)], pa.int64()),
+            "status": [":" if place in hidden else "" for place in range(count)],
+        }
+    )
+    package(memory_store, tables={"t": table})
+    page = _build_site(memory_store, tmp_path / "site")["packages/sykefravaer.html"]
+    page.check()
+    shown = re.findall(r"<td>(r\d+)</td>", page.path.read_text("utf-8"))
+    assert shown == [f"r{place}" for place in [*range(12), *range(9000, 9024, 3)]]
+    assert "The first 12 rows, and the first 8 with hidden cells, of 30\u202f000." in page.path.read_text(
+        "utf-8"
+    )
+    assert page.words.count("hidden to protect persons") == 8
+    assert page.words.count("rows are left out here") == 1
+
+
+def test_every_table_of_the_page_has_a_caption(package: Package, memory_store: Store, tmp_path: Path) -> None:
+    package(memory_store)
+    page = _build_site(memory_store, tmp_path / "site")["packages/sykefravaer.html"]
+    assert len(page.all("caption")) == len(page.all("table")) == 3
+
+
+def test_a_text_is_marked_with_its_own_language(
+    package: Package, memory_store: Store, tmp_path: Path
+) -> None:
+    resource = {"name": "t", "title": "Cases", "dvengine:title": {"en": "Cases"}, "description": "Antall saker", "path": ["x.parquet"]}  # fmt: skip
+    view = {"name": "v", "dvengine:title": {"se": "Govus"}, "title": "Govus"}
+    package(memory_store, tables={"t": pa.table({"n": [1]})}, certified=False, resources=[resource], title="Saker",
+            **{"dvengine:views": [view], "dvengine:language": "nn", "dvengine:description": {"en": "All cases."}})  # fmt: skip
+    pages = _build_site(memory_store, tmp_path / "site")
+    html = pages["packages/sykefravaer.html"].path.read_text("utf-8")
+    for marked in (
+        '<h1 lang="nn"><bdi>Saker', '<h2 id="table-1-title" lang="en"><bdi>Cases', '<figcaption lang="se"><bdi>Govus',
+        '<div class="prose" lang="en" dir="auto"><p>All cases.', '<div class="prose" lang="nn" dir="auto"><p>Antall saker',
+    ):  # fmt: skip
+        assert marked in html, marked
+    assert '<p class="about" lang="en" dir="auto">All cases.' in pages["index.html"].path.read_text("utf-8")
+
+
+@pytest.mark.parametrize(("snapshots", "said"), [(("1-1", "1-1"), True), (("1-1", None), False), ((None, None), False)])  # fmt: skip
+def test_one_moment_is_said_only_where_every_table_has_one(
+    package: Package, memory_store: Store, tmp_path: Path, snapshots: tuple[str | None, ...], said: bool
+) -> None:
+    resources = [
+        {
+            "name": f"t{n}",
+            "path": ["x.parquet"],
+            "dvengine:lineage": [{"source": "registry", "snapshot": snapshot}],
+        }
+        for n, snapshot in enumerate(snapshots)
+    ]
+    package(memory_store, tables={f"t{n}": pa.table({"n": [1]}) for n in range(2)}, certified=False, resources=resources)  # fmt: skip
+    page = _build_site(memory_store, tmp_path / "site")["packages/sykefravaer.html"]
+    assert ("Every table at one moment" in page.words) is said
+
+
+def test_versions_tell_the_time_of_day_and_keep_their_notes_apart(
+    package: Package, memory_store: Store, tmp_path: Path
+) -> None:
+    manifest = package(memory_store)
+    rules = [{"rule": rule, "reason": "agreed"} for rule in ("uncertified-table", "row-count")]
+    raw = json.loads(manifest.to_json()) | {"version": 2, "parent": 1, "run_id": "r2", "overrides": rules}
+    CommitLog(memory_store, "sykefravaer").commit(Manifest.from_json(json.dumps(raw).encode()))
+    page = _build_site(memory_store, tmp_path / "site")["packages/sykefravaer.html"]
+    assert "11 November 2026, 03:00 UTC" in page.words
+    assert "Current · uncertified-table: agreed · row-count: agreed" in page.words
+
+
+def test_site_of_open_packages_holds_nothing_of_the_others(
+    package: Package, memory_store: Store, tmp_path: Path
+) -> None:
+    package(memory_store, "aapen", title="Dette er åpent")
+    for access in ("internal", "restricted", "what?"):
+        package(memory_store, f"lukket-{access[:4]}", title="Dette er lukket", **{"dvengine:access": access})
+    pages = _build_site(memory_store, tmp_path / "site", access="open")
+    assert set(pages) == {"index.html", "packages/aapen.html"}
+    assert not any(b"ukket" in path.read_bytes() for path in (tmp_path / "site").rglob("*") if path.is_file())
+    assert len(_build_site(memory_store, tmp_path / "site")) == 5
+    with pytest.raises(InputError, match="no such access level"):
+        build_catalog(memory_store, tmp_path / "site", access="public")
+
+
+def test_command_line_builds_the_site_of_one_access_level(
+    package: Package, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dvengine.cli._main import main
+
+    store = open_store(tmp_path / "store")
+    package(store, "aapen")
+    package(store, "lukket", **{"dvengine:access": "internal"})
+    build = [
+        "catalog",
+        "build",
+        "--store",
+        str(tmp_path / "store"),
+        "--out",
+        str(tmp_path / "site"),
+        "--json",
+    ]
+    assert main([*build, "--access", "open"]) == 0
+    assert json.loads(capsys.readouterr().out)["packages"] == 1
+    assert [page.path.name for page in _pages(tmp_path / "site" / "packages")] == ["aapen.html"]
 
 
 def test_null_in_a_table_without_certificate_is_a_missing_value_and_not_hidden(
