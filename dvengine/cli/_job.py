@@ -29,7 +29,7 @@ _STEP_KEYS = {
     "suppress": {"threshold", "attacker", "width", "time_limit", "seed", "symbol"},
 }
 _DECIMAL = re.compile(r"decimal\((\d{1,2}), ?(\d{1,2})\)")
-_TYPE_NAMES = ("boolean", "date", "datetime", "decimal(12,2)", "integer", "number", "string")
+_PLAIN_TYPES = ("boolean", "date", "datetime", "integer", "number", "string")
 
 
 def load_package(path: Path) -> DataPackage:
@@ -148,22 +148,26 @@ def _schema(resource: Mapping[str, Any], where: str) -> dict[str, pa.DataType]:
     named = resource.get("schema", {})
     if not isinstance(named, Mapping):
         raise InputError(f"{where}: schema is a table of its own", hint="write [resources.schema] below it")
-    return {column: _type(name, f"{where}, column {column!r}") for column, name in named.items()}
+    from dvengine.arrow._tableschema import from_table_schema
+
+    fields = [_field(column, name, where) for column, name in named.items()]
+    schema = from_table_schema({"fields": fields})
+    return dict(zip(schema.names, schema.types, strict=True))
 
 
-def _type(name: Any, where: str) -> pa.DataType:
-    import pyarrow as pa
+def _field(column: str, name: Any, where: str) -> dict[str, Any]:
+    """Return the Table Schema field of a column."""
+    from dvengine.arrow._tableschema import ARROW
 
-    simple: dict[str, pa.DataType] = {
-        "boolean": pa.bool_(), "date": pa.date32(), "datetime": pa.timestamp("us"), "integer": pa.int64(),
-        "number": pa.float64(), "string": pa.string(),
-    }  # fmt: skip
-    if isinstance(name, str) and name in simple:
-        return simple[name]
+    if name in _PLAIN_TYPES:
+        return {"name": column, "type": name}
     decimal = _DECIMAL.fullmatch(name) if isinstance(name, str) else None
     if decimal and 1 <= int(decimal[1]) <= 38 and int(decimal[2]) <= int(decimal[1]):
-        return pa.decimal128(int(decimal[1]), int(decimal[2]))
-    raise InputError(f"{where}: no such type", hint="known: " + ", ".join(_TYPE_NAMES))
+        return {"name": column, "type": "number", ARROW: {"decimal128": [int(decimal[1]), int(decimal[2])]}}
+    raise InputError(
+        f"{where}: column {column!r} is given a type that there is not",
+        hint="known: decimal(12,2), " + ", ".join(_PLAIN_TYPES),
+    )
 
 
 def _made(resource: Mapping[str, Any], base: Path) -> Any:

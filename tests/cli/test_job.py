@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import dvengine as dv
-from dvengine.cli._job import load_package
+from dvengine.cli._job import _RESOURCE_KEYS, _STEP_KEYS, _check, load_package
 from dvengine.cli._main import main
 
 HEAD = """
@@ -189,3 +191,13 @@ def test_a_table_that_is_not_suppressed_is_told_before_anything_is_read(job):
     job.write_text(text.replace("people.csv", "not-there.csv"), "utf-8")
     with pytest.raises(dv.InputError, match="tabulated but not suppressed"):
         load_package(job)
+
+
+def test_the_reference_page_names_every_key_and_its_example_is_accepted():
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "package-toml.md").read_text("utf-8")
+    raw = tomllib.loads(page.partition("```toml\n")[2].partition("```")[0])
+    for resource in raw.pop("resources"):
+        _check(resource)
+    dv.DataPackage(**raw)
+    keys = {*_RESOURCE_KEYS, *inspect.signature(dv.DataPackage).parameters}.union(*_STEP_KEYS.values())
+    assert [key for key in sorted(keys) if f"`{key}`" not in page] == []
