@@ -100,12 +100,16 @@ def verify(
         str, typer.Argument(help="A published package: its folder, alias/name or datapackage.json.")
     ],
     version: Annotated[int | None, typer.Option(min=1, help="Default: the current one.")] = None,
+    time_limit: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds for each table's audit; one not decided by then is not verified."),
+    ] = 60,
     as_json: Json = False,
 ) -> None:
     """Check a published package from its own bytes: hashes, counts, schema, and the disclosure audit again."""
     import dvengine as dv
 
-    report = dv.verify(url, version=version)
+    report = dv.verify(url, version=version, time_limit=time_limit)
     text = "\n".join(
         [
             *(f"ok       {check}" for check in report.checks),

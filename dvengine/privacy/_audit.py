@@ -35,16 +35,18 @@ class Audit:
     """What an attacker can derive from a published table.
 
     Attributes:
-        exposed: How many hidden cells can be derived to within less than the width, or were not decided in time; and how many
-            cells show a count that the rule, where one is given, forbids.
+        exposed: How many hidden cells can be derived to within less than the width; and how many cells show a count that the
+            rule, where one is given, forbids.
+        undecided: How many hidden cells were not decided in time: nothing is known against them, and nothing for them.
         hidden: How many cells are hidden.
         intervals: One row for each of these: its codes; ``lower`` and ``upper``, the least and greatest whole value it could have
-            (null: no end); ``ends``, whether these are the ends, or values inside that suffice; and ``exposed``. Private: it is what
-            an attacker would compute.
+            (null: no end); ``ends``, whether these are the ends, or values inside, which suffice unless the cell is undecided;
+            ``exposed`` and ``undecided``. Private: it is what an attacker would compute.
         attacker, width: What was asked.
     """
 
     exposed: int
+    undecided: int
     hidden: int
     intervals: pl.DataFrame
     attacker: Attacker
@@ -52,11 +54,14 @@ class Audit:
 
     @property
     def ok(self) -> bool:
-        """Whether no cell is exposed."""
-        return self.exposed == 0
+        """Whether no cell is exposed, and none undecided."""
+        return self.exposed == 0 and self.undecided == 0
 
     def __repr__(self) -> str:
-        return f"Audit(ok={self.ok}, exposed={self.exposed}, hidden={self.hidden}, attacker={self.attacker!r}, width={self.width:g})"
+        return (
+            f"Audit(ok={self.ok}, exposed={self.exposed}, undecided={self.undecided}, hidden={self.hidden}, "
+            f"attacker={self.attacker!r}, width={self.width:g})"
+        )
 
 
 @typed(TableError)
@@ -91,7 +96,7 @@ def audit(
         width: A cell whose values spread less than this is exposed.
         truth: The true table (as `Tabulation.frame` has it). Then only the cells that the rule hides count, each within what the
             worst-case attacker knows of it.
-        time_limit: In seconds; a cell not decided by then counts as exposed.
+        time_limit: In seconds; a cell not decided by then is undecided, and the audit not ok.
         seed: Of the random search directions.
 
     Raises:
@@ -101,8 +106,10 @@ def audit(
     Example:
         >>> dotted = pl.DataFrame({"k": ["a", "b", "c", "total"], "n": [None, 7, 9, 18]})
         >>> found = audit(dotted, Structure(by=("k",)))
-        >>> found.ok, found.exposed, found.intervals.select("k", "lower", "upper").rows()
-        (False, 1, [('a', 2, 2)])
+        >>> found
+        Audit(ok=False, exposed=1, undecided=0, hidden=1, attacker='rule', width=1)
+        >>> found.intervals.select("k", "lower", "upper").rows()
+        [('a', 2, 2)]
     """
     if attacker not in ("outsider", "rule"):
         raise InputError("there is no such attacker", hint="attacker is 'outsider' or 'rule'")
@@ -217,23 +224,37 @@ def _decide(
     deadline: float,
 ) -> Audit:  # fmt: skip
     probe.search(target, width, deadline)
-    size = target.size
-    low, high = probe.low.astype(np.float64), probe.high.astype(np.float64)
-    ends = np.zeros(size, dtype=np.bool_)
-    everything = shown & (size <= _ALL_ENDS)
+    everything = shown & (target.size <= _ALL_ENDS)
+    decided: dict[int, tuple[float, float]] = {}
     for cell in np.flatnonzero(everything | (target & ~probe.reached(width))).tolist():
-        low[cell], high[cell], ends[cell] = probe.whole_ends(cell, np.inf, deadline)
-    exposed = target & (high - low < width)
+        if time.monotonic() > deadline:
+            break
+        if everything[cell]:
+            pair = probe.whole_ends(cell, np.inf, deadline)
+        elif not probe.reached(width)[cell]:  # a move of another cell may have settled it
+            pair = probe.narrow(cell, width, deadline)
+        else:
+            continue
+        if pair is not None:
+            decided[cell] = pair
+    low, high = probe.low.astype(np.float64), probe.high.astype(np.float64)
+    ends = np.zeros(target.size, dtype=np.bool_)
+    for cell, (least, greatest) in decided.items():
+        low[cell], high[cell], ends[cell] = least, greatest, True
+    narrow = target & (high - low < width)
+    exposed, undecided = narrow & ends, narrow & ~ends
     if rule is not None:
-        exposed &= ~(ends & ((low >= rule.minimum) | (high == 0)))
+        exposed &= ~((low >= rule.minimum) | (high == 0))
     intervals = keys.with_columns(
         lower=pl.Series(low).replace([-np.inf], [None]).cast(pl.Int64),
         upper=pl.Series(high).replace([np.inf], [None]).cast(pl.Int64),
         ends=pl.Series(ends),
         exposed=pl.Series(exposed),
+        undecided=pl.Series(undecided),
     ).filter(pl.Series(shown))
     return Audit(
         exposed=int(exposed.sum()),
+        undecided=int(undecided.sum()),
         hidden=intervals.height,
         intervals=intervals,
         attacker=attacker,
@@ -244,6 +265,10 @@ def _decide(
 def _with_shown(found: Audit, keys: pl.DataFrame, counts: Ints, bare: Flags) -> Audit:
     """Add the cells that need no deriving."""
     shown = keys.with_columns(
-        lower=pl.Series(counts), upper=pl.Series(counts), ends=pl.lit(True), exposed=pl.lit(True)
+        lower=pl.Series(counts),
+        upper=pl.Series(counts),
+        ends=pl.lit(True),
+        exposed=pl.lit(True),
+        undecided=pl.lit(False),
     ).filter(pl.Series(bare))
     return replace(found, exposed=found.exposed + shown.height, intervals=found.intervals.vstack(shown))

@@ -24,6 +24,10 @@ _NEAR = 1e-6
 #: Rounds of random directions that bring little before the joint search goes on to integer programs, and before it ends.
 _QUIET = 4, 2
 _ROUNDS = 60
+#: The same where the search roams, and after how many rounds it goes on from another table.
+_ROAMING_QUIET = 16, 4
+_ROAMING_ROUNDS = 400
+_STAY = 4
 
 
 class Probe:
@@ -47,6 +51,7 @@ class Probe:
         self._random = np.random.default_rng(seed)
         self.low, self.high = base.copy(), base.copy()
         self._highs = self._model(self._down, self._up, whole=False)
+        self._roams = False
         self.solver = f"HiGHS {self._highs.version()}"
 
     def reached(self, width: float) -> Flags:
@@ -61,14 +66,17 @@ class Probe:
         size = self._base.size
         step = float(np.ceil(width))
         whole, quiet = False, 0
-        for turn in range(_ROUNDS):
+        patience, rounds = (_ROAMING_QUIET, _ROAMING_ROUNDS) if self._roams else (_QUIET, _ROUNDS)
+        for turn in range(rounds):
             todo = np.flatnonzero(target & ~self.reached(width))
             if not todo.size or time.monotonic() > deadline:
                 return
-            if quiet == _QUIET[whole]:
+            if quiet == patience[whole]:
                 if whole:
                     return
                 whole, quiet = True, 0
+            if self._roams and turn % _STAY == _STAY - 1:
+                self._wander(3 * step, deadline)
             reach = step if turn < 2 else step * self._random.choice([1.0, 2.0, 4.0])
             down, up = np.maximum(self._down, -reach), np.minimum(self._up, reach)
             cost = np.zeros(size)
@@ -84,7 +92,15 @@ class Probe:
             if move is not None:
                 self._take(move)
             left = int((target & ~self.reached(width)).sum())
-            quiet = quiet + 1 if left > todo.size * 0.9 else 0
+            quiet = quiet + 1 if left > todo.size * (0.99 if self._roams else 0.9) else 0
+
+    def _wander(self, reach: float, deadline: float) -> None:
+        """Go on from another whole table, some random way off: a start at a corner leaves little room to move."""
+        self._bounds(np.maximum(self._down, -reach), np.minimum(self._up, reach))
+        move = self._run(self._highs, self._random.uniform(-1, 1, self._base.size), deadline)
+        if move is not None:
+            taken = self._take(move)
+            self._base, self._down, self._up = self._base + taken, self._down - taken, self._up - taken
 
     def settle(self, target: Flags, width: float, deadline: float) -> None:
         """Decide the cells that are left one at a time: linear programs for both ends, then integer programs."""
@@ -100,7 +116,10 @@ class Probe:
         """Return the least and greatest value that a cell can take in any real table; an end not decided is infinite."""
         found = []
         self._bounds(self._down, self._up)
-        for sign in (-1.0, 1.0):
+        for sign, room in ((-1.0, self._down[cell]), (1.0, self._up[cell])):
+            if not room:
+                found.append(float(self._base[cell]))
+                continue
             cost = np.zeros(self._base.size)
             cost[cell] = sign
             move = self._run(self._highs, cost, deadline)
@@ -111,8 +130,22 @@ class Probe:
                 found.append(float(self._base[cell] + move[cell]))
         return found[0], found[1]
 
-    def whole_ends(self, cell: int, enough: float, deadline: float) -> tuple[float, float, bool]:
-        """Return the least and greatest value over whole-number tables, and whether both were decided.
+    def narrow(self, cell: int, width: float, deadline: float) -> tuple[float, float] | None:
+        """Look for moves of one cell; return its ends over whole-number tables if they are less than ``width`` apart.
+
+        None where they are not (it is reached now), or where that was not decided in time.
+        """
+        low, high = self.ends(cell, deadline)
+        if self.reached(width)[cell]:
+            return None
+        base = float(self._base[cell])
+        if low > base - 1 + _NEAR and high < base + 1 - _NEAR:
+            return base, base  # not even fractions reach another whole value
+        found = self.whole_ends(cell, width, deadline)
+        return None if self.reached(width)[cell] else found
+
+    def whole_ends(self, cell: int, enough: float, deadline: float) -> tuple[float, float] | None:
+        """Return the least and greatest value over whole-number tables; None where either was not decided in time.
 
         It goes no further than ``enough`` from the base either way; an end beyond any size of the table is infinite.
         """
@@ -126,11 +159,11 @@ class Probe:
             cost[cell] = sign
             move = self._run(model, cost, min(deadline, time.monotonic() + 10))
             if move is None:
-                return float(self.low[cell]), float(self.high[cell]), False
+                return None
             self._take(move)
             step = float(np.rint(move[cell]))
             ends.append(sign * np.inf if abs(step) == far < enough else float(self._base[cell]) + step)
-        return ends[0], ends[1], True
+        return ends[0], ends[1]
 
     @classmethod
     def somewhere(
@@ -147,7 +180,9 @@ class Probe:
         base = np.rint(table).astype(np.int64)
         if (lines @ base != level).any() or (base < lower).any() or (base > upper).any():
             return False
-        return cls(lines, base, lower, upper, seed=seed)
+        probe = cls(lines, base, lower, upper, seed=seed)
+        probe._roams = True
+        return probe
 
     def _model(self, down: Floats, up: Floats, *, whole: bool, level: Ints | None = None) -> Solver:
         solver = Solver()
@@ -194,18 +229,22 @@ class Probe:
             return None
         return np.asarray(solver.getSolution().col_value, dtype=np.float64)
 
-    def _take(self, move: Floats) -> None:
-        """Accept the connected parts of a move that are whole, and twice those that are halves, where they check in integers."""
+    def _take(self, move: Floats) -> Ints:
+        """Accept the connected parts of a move that are whole, and twice those that are halves, where they check in integers.
+
+        Return what was accepted.
+        """
         whole, twice = np.rint(move), np.rint(2 * move)
         part = self._parts(np.abs(move) > _NEAR)
         broken = np.isin(part, np.unique(part[np.abs(move - whole) > _NEAR]))
-        self._take_whole(np.where(broken, 0, whole).astype(np.int64))
+        taken = self._take_whole(np.where(broken, 0, whole).astype(np.int64))
         if broken.any():
             broken &= ~np.isin(part, np.unique(part[np.abs(2 * move - twice) > _NEAR]))
-            self._take_whole(np.where(broken, twice, 0).astype(np.int64))
+            taken = taken + self._take_whole(np.where(broken, twice, 0).astype(np.int64))
+        return taken
 
-    def _take_whole(self, move: Ints) -> None:
-        """Take the connected parts of a whole move that check in integers."""
+    def _take_whole(self, move: Ints) -> Ints:
+        """Take the connected parts of a whole move that check in integers, and return them."""
         part = self._parts(move != 0)
         off = self._lines @ move
         wrong = (move < self._down) | (move > self._up)
@@ -214,9 +253,10 @@ class Probe:
             np.logical_or.at(wrong, entry.col, (off != 0)[entry.row] & (move[entry.col] != 0))
         good = np.where(np.isin(part, np.unique(part[wrong])), 0, move)
         if (self._lines @ good).any():
-            return
+            return np.zeros_like(move)
         table = self._base + good
         self.low, self.high = np.minimum(self.low, table), np.maximum(self.high, table)
+        return good
 
     def _parts(self, moving: Flags) -> Ints:
         """Label the connected parts of the moving cells; -1 for those at rest."""

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from dvengine import TableError, Tabulation, Threshold, audit, suppress
+from dvengine import TableError, Tabulation, Threshold, Uncertified, audit, suppress, tabulate
 from dvengine.privacy._proof import prove
 from dvengine.privacy._structure import Structure
 
@@ -93,3 +93,44 @@ def test_a_count_that_the_rule_forbids_is_exposed_where_it_is_shown() -> None:
     assert (found.ok, found.exposed, found.hidden) == (False, 1, 2)
     assert found.intervals.filter("exposed").select("k", "lower", "upper").rows() == [("a", 3, 3)]
     assert audit(frame, Structure(by=("k",))).ok
+
+
+def test_what_ran_out_of_time_is_undecided_and_not_called_exposed() -> None:
+    counts = pl.DataFrame({"k": ["a", "b", "c", "d"], "n": [3, 9, 2, 12]})
+    whole = Tabulation.from_frame(counts, ["k"])
+    safe = suppress(whole, rule=FIVE)
+    late = audit(safe.frame, safe.structure, rule=FIVE, truth=whole.frame, time_limit=0)
+    assert (late.ok, late.exposed, late.undecided) == (False, 0, 2)
+    assert late.intervals["undecided"].sum() == 2
+    assert not late.intervals["exposed"].any()
+    assert not late.intervals["ends"].any()
+    assert "exposed=0, undecided=2" in repr(late)
+    done = audit(safe.frame, safe.structure, rule=FIVE, truth=whole.frame)
+    assert (done.ok, done.exposed, done.undecided) == (True, 0, 0)
+    assert not done.intervals["undecided"].any()
+
+
+def test_no_start_in_time_is_an_error_and_no_count_of_cells() -> None:
+    counts = pl.DataFrame({"k": ["a", "b", "c", "total"], "n": [None, None, 2, 30]})
+    with pytest.raises(Uncertified, match="in time"):
+        audit(counts, Structure(by=("k",)), rule=FIVE, time_limit=0)
+    found = audit(counts, Structure(by=("k",)), rule=FIVE)
+    assert (found.ok, found.exposed, found.undecided) == (False, 1, 0)
+
+
+def test_a_public_audit_of_a_large_table_decides_every_cell() -> None:
+    """More hidden cells than get both ends each: from a start at a corner, moves and narrow cells must both be found."""
+    random = np.random.default_rng(11)
+    data = pl.DataFrame({
+        "r": [f"{code:03}" for code in random.integers(0, 120, 4000)],
+        "s": random.choice(["K", "M"], 4000),
+        "a": random.choice(["0", "1", "2", "3"], 4000, p=[0.5, 0.3, 0.15, 0.05]),
+    })  # fmt: skip
+    whole = tabulate(data, ["r", "s", "a"])
+    safe = suppress(whole, rule=FIVE)
+    found = audit(safe.frame, safe.structure, rule=FIVE)
+    assert found.hidden > 400
+    assert (found.ok, found.exposed, found.undecided) == (True, 0, 0)
+    settled = found.intervals.filter("ends")
+    true = settled.join(whole.frame, on=["r", "s", "a"], how="left")
+    assert true.select(((pl.col("lower") <= pl.col("n")) & (pl.col("n") <= pl.col("upper"))).all()).item()

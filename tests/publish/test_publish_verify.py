@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from published import Target, make_package
 from dvengine import NotFound, Unavailable, VerificationFailed, publish, verify
 from dvengine.datasets._build import from_object
 from dvengine.privacy._content import table_sha256
+from dvengine.privacy._probe import Probe
 from dvengine.privacy._rules import Threshold
 from dvengine.privacy._suppress import SafeTable, suppress
 from dvengine.privacy._tabulate import Tabulation, tabulate
@@ -249,7 +251,38 @@ def test_a_cell_that_can_be_derived_is_found_though_every_hash_was_forged(
         status=pl.when(one).then(pl.lit("")).otherwise("status"),
     )
     replace_table(published, opened, certificate_too=True)
-    assert "audit of 'tabell'" in found(published)
+    problems = found(published)
+    assert "audit of 'tabell'" in problems
+    assert "can be derived" in problems
+    assert "not decided" not in problems
+    checks = verify("target/fisk", settings=published.settings).checks
+    assert not any(check.startswith("audit of") for check in checks)
+
+
+def test_an_audit_without_time_is_no_verdict_on_the_table(published: Target, safe: SafeTable) -> None:
+    late = verify("target/fisk", settings=published.settings, time_limit=0)
+    hidden = safe.frame["n"].null_count()
+    assert late.problems == (f"audit of 'tabell': {hidden} cell(s) not decided in 0 s; give more time",)
+    assert not any(check.startswith("audit of") for check in late.checks)
+
+
+def test_cells_left_undecided_are_told_apart_from_those_that_can_be_derived(
+    published: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start is found, and then the time is up."""
+    start = Probe.somewhere
+
+    def slow(*arguments: Any, deadline: float, **named: Any) -> Any:
+        probe = start(*arguments, deadline=deadline, **named)
+        time.sleep(max(0.0, deadline - time.monotonic()) + 0.01)
+        return probe
+
+    monkeypatch.setattr(Probe, "somewhere", slow)
+    late = verify("target/fisk", settings=published.settings, time_limit=0.5)
+    assert not late.ok
+    (problem,) = late.problems
+    assert problem.startswith("audit of 'tabell': ")
+    assert problem.endswith(" cell(s) not decided in 0.5 s; give more time")
 
 
 def test_an_unanswering_store_is_no_verdict(memory: Target) -> None:
