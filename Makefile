@@ -44,7 +44,7 @@ test: $(FULL) ## Run every test and doctest against real servers; says at the en
 	@$(PYTEST) -q
 
 quick: export DVENGINE_REQUIRE_SERVICES := 0
-quick: lint type ## Check style and types, run the tests that need no server (about a minute on two free cores)
+quick: lint type ## Check style and types, run the tests that need no server (a minute or two)
 	@$(PYTEST) -q -m "not slow and not service"
 
 contract: $(FULL) ## Run the contract suites of sources and stores [POSTGRES_URL=url] [S3_URL=s3://bucket/prefix S3_ENDPOINT=url]
