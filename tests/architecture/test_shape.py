@@ -111,7 +111,7 @@ def catches_everything(kind: ast.expr | None) -> bool:
 # Spelled in pieces, or this file would be the first to break the rule.
 REGISTRIES = [
     "pypi" + ".org", "python" + "hosted.org", "npm" + "js.org", "npm" + "js.com", "yarn" + "pkg.com", "crates" + ".io",
-    "anaconda" + ".org", "repo.maven." + "apache.org", "repo1." + "maven.org", "proxy." + "golang.org", "ghcr" + ".io",
+    "anaconda" + ".org", "repo." + "maven." + "apache.org", "repo1." + "maven" + ".org", "proxy." + "golang.org", "ghcr" + ".io",
     "rubygems" + ".org", "artifact" + "ory",
 ]  # fmt: skip
 MACHINE = re.compile(r"(?<![\w.:~$}*/-])/(?:" + "|".join(["wo" + "rk", "ro" + "ot", "fa" + "rm"]) + r")/")
