@@ -22,7 +22,7 @@ class Certificate:
         method: How the secondary cells were chosen and the proof was made.
         cells: Positions in the table, margins included.
         primary, secondary: Cells hidden because of the rule, and to protect those. Only their sum is published.
-        lower_bound: No pattern that keeps every line from having exactly one hidden cell hides fewer secondary cells; None where not known.
+        lower_bound: No pattern certified against this attacker hides fewer secondary cells; None where not known.
         min_width: The narrowest interval that the attacker can prove for a protected cell, in the unit of the table.
         required_width: What was asked for.
         uncertified: Cells for which the proof failed; the certificate is valid only when 0.

@@ -16,7 +16,7 @@ from dvengine._errors import InputError
 from dvengine._events import Event, subscribe
 from dvengine._extras import require
 
-__all__ = ["Progress", "show_progress"]
+__all__ = ["Progress", "peak_mb", "show_progress"]
 
 Mode = Literal["auto", "rich", "notebook", "plain", "json", "none"]
 
@@ -95,6 +95,21 @@ def show_progress(mode: Mode = "auto", *, file: TextIO | None = None) -> Progres
     if mode == "json":
         return Progress(mode, _Json(stream))
     raise InputError(f"unknown progress mode {mode!r}", hint="auto, rich, notebook, plain, json or none")
+
+
+def peak_mb() -> float:
+    """Return this process's peak resident memory in MB (10**6 bytes).
+
+    Example:
+        >>> peak_mb() > 1
+        True
+    """
+    import resource  # POSIX only, and progress is drawn elsewhere too
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(
+        peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6, 1
+    )  # bytes there, KiB elsewhere
 
 
 class _Listener(Protocol):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dvengine._errors import DvengineError, InputError
-from dvengine.cli._options import Json, ProgressMode, peak_mb
+from dvengine._progress import peak_mb
+from dvengine.cli._options import Json, ProgressMode
 from dvengine.cli._output import Exit, Output, table
 
 if TYPE_CHECKING:

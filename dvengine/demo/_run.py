@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import runpy
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from typing import Any
 
 from dvengine._errors import InputError, NotFound
 from dvengine._events import Event, subscribe
-from dvengine._progress import show_progress
+from dvengine._progress import peak_mb, show_progress
 from dvengine.demo._load import prepare
 
 __all__ = ["run_demo"]
@@ -85,7 +84,7 @@ def run_demo(
         "rows": tally.rows["read"],
         "mb_per_s": round(tally.nbytes["read"] / 1e6 / tally.seconds("read"), 1),
         "seconds": round(time.monotonic() - began, 1),
-        "peak_mb": _peak_mb(),
+        "peak_mb": peak_mb(),
         "cells": certificate.cells,
         "hidden_primary": certificate.primary,
         "hidden_secondary": certificate.secondary,
@@ -133,10 +132,3 @@ def _settings(work: Path, registry: str, store: str | None, search: str | None) 
 
 def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _peak_mb() -> float:
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6, 1)
