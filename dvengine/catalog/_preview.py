@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from dvengine._errors import DvengineError
 from dvengine.catalog._describe import Resource
+from dvengine.package._parts import null_counts
 from dvengine.stores import Store
 
 __all__ = ["Cell", "Preview", "preview"]
@@ -134,20 +135,13 @@ def _is_number(kind: pa.DataType) -> bool:
 def _nulls(store: Store, paths: Sequence[str], first: pq.ParquetFile) -> dict[str, int]:
     if len(paths) > _FOOTERS:
         return {}
-    counts: dict[str, int | None] = dict.fromkeys(first.schema_arrow.names, 0)
+    counts = dict.fromkeys(first.schema_arrow.names, 0)
     for index, path in enumerate(paths):
         metadata = (first if index == 0 else pq.ParquetFile(store.open_parquet(path))).metadata
-        for group in range(metadata.num_row_groups):
-            for leaf in range(metadata.num_columns):
-                column = metadata.row_group(group).column(leaf)
-                # A nested column has leaves, whose nulls are not its own: such a column is left uncounted.
-                known = counts.get(column.path_in_schema)
-                stats = column.statistics
-                count = None if stats is None else stats.null_count
-                if known is not None:
-                    counts[column.path_in_schema] = None if count is None else known + count
-    leaves = {first.metadata.schema.column(i).path for i in range(first.metadata.num_columns)}
-    return {name: count for name, count in counts.items() if count is not None and name in leaves}
+        if metadata.num_row_groups:  # without one there are no statistics, and no nulls either
+            found = null_counts(metadata)
+            counts = {name: count + found[name] for name, count in counts.items() if name in found}
+    return counts
 
 
 def _cells(column: pa.Array[Any], number: bool) -> Iterator[Cell]:

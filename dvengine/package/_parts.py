@@ -16,7 +16,7 @@ from dvengine._errors import NotFound, VerificationFailed
 from dvengine.stores import PartReceipt, Span, Store
 from dvengine.stores._parts import schema_sha256
 
-__all__ = ["PartFacts", "check_file", "check_parts"]
+__all__ = ["PartFacts", "check_file", "check_parts", "null_counts"]
 
 # Below this a part is fetched once, for its hash and its footer; above, it is hashed in spans and its footer read apart.
 _WHOLE = 32 << 20
@@ -84,11 +84,11 @@ def check_part(store: Store, key: str, receipt: PartReceipt) -> PartFacts:
         facts.problems.append(f"{label}: holds {facts.rows} rows, {receipt.rows} were promised")
     if schema_sha256(facts.schema) != receipt.schema_sha256:
         facts.problems.append(f"{label}: its schema is not the one that was promised")
-    facts.nulls = _nulls(metadata)
+    facts.nulls = null_counts(metadata)
     return facts
 
 
-def _nulls(metadata: Any) -> dict[str, int]:
+def null_counts(metadata: Any) -> dict[str, int]:
     """Add up null counts over row groups; nested columns, and columns without statistics, are left out."""
     counts: dict[str, int] = {}
     unknown: set[str] = set()
